@@ -1,0 +1,1 @@
+"""Pure functions for recurrent captioners: cells, the captioner, its loss, gradient checks."""

@@ -1,0 +1,236 @@
+"""The captioner: image features and words in, logits of the next word out.
+
+    h0 = features @ W_proj + b_proj                      (N, H)
+    x  = W_embed[words]                                  (N, T, W)
+    h  = rnn or lstm(x, h0; Wx, Wh, b)                   (N, T, H)
+    logits = h @ W_vocab + b_vocab                       (N, T, V)
+
+Axes: N captions, T steps, D features, W word vector, H hidden, V words. Parameters are a flat
+dictionary under the notebook's names, with the shapes and the initial scales of its course code,
+so that a model trained there loads here and the other way round.
+"""
+
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from jaxcap.nn.losses import CaptionLoss, temporal_softmax_loss
+from jaxcap.nn.recurrent import (
+    CellParams,
+    LSTMCarry,
+    RNNCarry,
+    lstm,
+    lstm_step,
+    rnn,
+    rnn_step,
+)
+
+Params = dict[str, Array]
+Carry = RNNCarry | LSTMCarry
+CELLS = ("lstm", "rnn")
+
+
+@dataclass(frozen=True)
+class CaptionerConfig:
+    """Shape of a captioner; hashable, so that it can be static under `jit`.
+
+    Attributes:
+      vocab_size: number of words, V.
+      feature_dim: length of an image's feature vector, D.
+      wordvec_dim: length of a word vector, W.
+      hidden_dim: number of hidden units, H.
+      cell: "lstm" or "rnn".
+      dropout: share of the features, of the word vectors and of the hidden states before the
+        last layer that is dropped in training.
+
+    Raises:
+      ValueError: a size below 1, an unknown cell, or a dropout outside [0, 1).
+    """
+
+    vocab_size: int
+    feature_dim: int
+    wordvec_dim: int = 256
+    hidden_dim: int = 512
+    cell: str = "lstm"
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        for name in ("vocab_size", "feature_dim", "wordvec_dim", "hidden_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.cell not in CELLS:
+            raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {self.cell}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter by its name."""
+        D, W, H, V = self.feature_dim, self.wordvec_dim, self.hidden_dim, self.vocab_size
+        G = 4 * H if self.cell == "lstm" else H
+        return {
+            "W_proj": (D, H),
+            "b_proj": (H,),
+            "W_embed": (V, W),
+            "Wx": (W, G),
+            "Wh": (H, G),
+            "b": (G,),
+            "W_vocab": (H, V),
+            "b_vocab": (V,),
+        }
+
+
+def _initializer(name: str) -> nn.initializers.Initializer:
+    """Course scales: biases zero, word vectors 1/100, weights 1/sqrt(fan in), all normal."""
+    if name.startswith("b"):
+        return nn.initializers.zeros
+    if name == "W_embed":
+        return nn.initializers.normal(0.01)
+    return nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+
+
+def init_params(key: Array, config: CaptionerConfig, dtype: DTypeLike = jnp.float32) -> Params:
+    """Draw initial parameters: biases zero, embedding N(0, 1e-4), weights N(0, 1/fan in).
+
+    Args:
+      key: a `jax.random` key.
+      config: shape of the captioner.
+      dtype: of all parameters.
+
+    Returns:
+      Parameters by the notebook's names, with the shapes of `config.parameter_shapes()`.
+    """
+    shapes = config.parameter_shapes()
+    keys = jax.random.split(key, len(shapes))
+    return {
+        name: _initializer(name)(key, shape, dtype)
+        for key, (name, shape) in zip(keys, shapes.items(), strict=True)
+    }
+
+
+def _cell_params(params: Params) -> CellParams:
+    return CellParams(params["Wx"], params["Wh"], params["b"])
+
+
+def _dropout(key: Array | None, x: Array, rate: float) -> Array:
+    """Inverted dropout; the identity without a key or with a rate of 0."""
+    if key is None or rate == 0:
+        return x
+    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))
+
+
+def _hidden_states(
+    params: Params,
+    config: CaptionerConfig,
+    features: Float[Array, "N D"],
+    words: Int[Array, "T N"],
+    key: Array | None,
+) -> Float[Array, "T N H"]:
+    """Hidden state after each word, time first; dropout where there is a key."""
+    keys = (None,) * 3 if key is None else jax.random.split(key, 3)
+    h0 = _initial_hidden(params, _dropout(keys[0], features, config.dropout))
+    x = _dropout(keys[1], params["W_embed"][words], config.dropout)
+    unroll = lstm if config.cell == "lstm" else rnn
+    _, h = unroll(_cell_params(params), x, h0, time_major=True)
+    return _dropout(keys[2], h, config.dropout)
+
+
+def _initial_hidden(params: Params, features: Float[Array, "N D"]) -> Float[Array, "N H"]:
+    return features @ params["W_proj"] + params["b_proj"][None]
+
+
+def _vocabulary_logits(params: Params, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
+    return h @ params["W_vocab"] + params["b_vocab"].reshape((1,) * (h.ndim - 1) + (-1,))
+
+
+def logits(
+    params: Params,
+    config: CaptionerConfig,
+    features: Float[Array, "N D"],
+    words: Int[Array, "N T"],
+    key: Array | None = None,
+) -> Float[Array, "N T V"]:
+    """Logits of the word after each of `words`, which are the caption so far from `<START>` on.
+
+    Args:
+      params: parameters by the notebook's names.
+      config: shape of the captioner.
+      features: one feature vector for each caption, of the dtype of the parameters.
+      words: word ids in [0, V).
+      key: a `jax.random` key turns dropout on; None is inference.
+    """
+    h = _hidden_states(params, config, features, words.T, key)
+    return _vocabulary_logits(params, h).swapaxes(0, 1)
+
+
+def caption_loss(
+    params: Params,
+    config: CaptionerConfig,
+    features: Float[Array, "N D"],
+    captions: Int[Array, "N L"],
+    key: Array | None = None,
+    null: int = 0,
+) -> CaptionLoss:
+    """Loss of each caption's words given its image and the words before them.
+
+    Args:
+      params: parameters by the notebook's names.
+      config: shape of the captioner.
+      features: one feature vector for each caption, of the dtype of the parameters.
+      captions: word ids in [0, V), `<START> ... <END>` filled up with `<NULL>`; all but the last
+        column are read, all but the first are predicted.
+      key: a `jax.random` key turns dropout on; None is inference.
+      null: id of `<NULL>`, which is not predicted: it adds neither loss nor gradient.
+    """
+    captions = captions.T
+    words, targets = captions[:-1], captions[1:]
+    h = _hidden_states(params, config, features, words, key)
+    # As rows, since XLA transposes the operands of a product over time and batch together.
+    rows, targets = h.reshape(-1, config.hidden_dim), targets.ravel()
+    return temporal_softmax_loss(
+        _vocabulary_logits(params, rows), targets, targets != null, num=features.shape[0]
+    )
+
+
+def start(params: Params, config: CaptionerConfig, features: Float[Array, "N D"]) -> Carry:
+    """The carry from which decoding starts: `h0` from the features, cell state zero."""
+    h0 = _initial_hidden(params, features)
+    return LSTMCarry(h0, jnp.zeros_like(h0)) if config.cell == "lstm" else RNNCarry(h0)
+
+
+def step(
+    params: Params, config: CaptionerConfig, carry: Carry, words: Int[Array, " N"]
+) -> tuple[Carry, Float[Array, "N V"]]:
+    """Read one word of each caption and give the logits of the next."""
+    x = params["W_embed"][words]
+    if isinstance(carry, LSTMCarry):
+        carry, h = lstm_step(_cell_params(params), carry, x)
+    else:
+        carry, h = rnn_step(_cell_params(params), carry, x)
+    return carry, _vocabulary_logits(params, h)
+
+
+class Captioner(nn.Module):
+    """The captioner as a Flax Linen module: it declares the parameters, the functions above act.
+
+    `init(key, features, words)` and `apply(variables, features, words)` give logits (N, T, V);
+    `variables["params"]` is the flat dictionary that the functions take.
+    """
+
+    config: CaptionerConfig
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "N D"], words: Int[Array, "N T"]
+    ) -> Float[Array, "N T V"]:
+        params = {
+            name: self.param(name, _initializer(name), shape, self.param_dtype)
+            for name, shape in self.config.parameter_shapes().items()
+        }
+        key = self.make_rng("dropout") if self.has_rng("dropout") else None
+        return logits(params, self.config, features, words, key)

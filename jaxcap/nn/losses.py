@@ -1,0 +1,40 @@
+"""Losses over sequences of word logits (notebook, "LSTM captioning model")."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+class CaptionLoss(NamedTuple):
+    """Negative log-likelihood of captions, in nats, averaged in two ways.
+
+    `per_caption` is what the notebook prints and what is minimised: summed over a caption's words,
+    averaged over captions. `per_word` is averaged over all real words, and so can be compared
+    between sets of different caption lengths.
+    """
+
+    per_caption: Float[Array, ""]
+    per_word: Float[Array, ""]
+
+
+def temporal_softmax_loss(
+    logits: Float[Array, "*B V"], targets: Int[Array, "*B"], mask: Bool[Array, "*B"], num: int
+) -> CaptionLoss:
+    """Softmax cross-entropy of each word, summed over time and averaged over the batch.
+
+    Args:
+      logits: unnormalised log-probabilities of the next word, batch or time first.
+      targets: the word that follows, an id in [0, V).
+      mask: true where the target counts; elsewhere the logits get no gradient.
+      num: number of captions, N.
+
+    Returns:
+      The loss, of the dtype of `logits`. With no real word at all both averages are 0.
+    """
+    log_normaliser = jax.nn.logsumexp(logits, axis=-1)
+    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    nats = jnp.where(mask, log_normaliser - chosen, jnp.zeros_like(chosen)).sum()
+    words = jnp.maximum(mask.sum(), 1).astype(nats.dtype)
+    return CaptionLoss(per_caption=nats / num, per_word=nats / words)

@@ -1,0 +1,170 @@
+"""The captioner: shapes, scales, equivalence of its three forms, what padding and dropout do."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcap.nn.captioner import (
+    Captioner,
+    CaptionerConfig,
+    caption_loss,
+    init_params,
+    logits,
+    start,
+    step,
+)
+
+N, T, D, V = 3, 6, 7, 11
+
+
+def config(cell="lstm", **changes):
+    sizes = {"vocab_size": V, "feature_dim": D, "wordvec_dim": 5, "hidden_dim": 8}
+    return CaptionerConfig(cell=cell, **{**sizes, **changes})
+
+
+def example(dtype=jnp.float32):
+    features = jax.random.normal(jax.random.key(1), (N, D), dtype)
+    captions = jax.random.randint(jax.random.key(2), (N, T + 1), 4, V)
+    captions = captions.at[:, 0].set(1).at[0, 3].set(2).at[0, 4:].set(0)
+    return features, captions
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_names_and_shapes_are_the_notebooks(cell):
+    params = init_params(jax.random.key(0), config(cell))
+    G = 32 if cell == "lstm" else 8
+    assert {name: p.shape for name, p in params.items()} == {
+        "W_proj": (D, 8),
+        "b_proj": (8,),
+        "W_embed": (V, 5),
+        "Wx": (5, G),
+        "Wh": (8, G),
+        "b": (G,),
+        "W_vocab": (8, V),
+        "b_vocab": (V,),
+    }
+
+
+def test_initial_scales_are_the_courses():
+    large = CaptionerConfig(vocab_size=1004, feature_dim=512)
+    params = init_params(jax.random.key(0), large)
+    deviations = {name: float(p.std()) for name, p in params.items()}
+    expected = {"W_proj": 512**-0.5, "W_embed": 0.01, "Wx": 256**-0.5, "Wh": 512**-0.5}
+    for name, deviation in {**expected, "W_vocab": 512**-0.5}.items():
+        assert deviations[name] == pytest.approx(deviation, rel=0.01), name
+    for name in ("b_proj", "b", "b_vocab"):
+        assert not params[name].any()
+
+
+def test_keys_differ_by_parameter_and_seed():
+    a, b = (init_params(jax.random.key(seed), config()) for seed in (0, 1))
+    assert not np.allclose(a["Wx"], b["Wx"])
+    assert not np.allclose(a["Wx"][:, :8], a["Wh"][:5, :8])
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_stepwise_equals_whole_sequence(cell):
+    model = config(cell)
+    params = init_params(jax.random.key(0), model, jnp.float64)
+    features, captions = example(jnp.float64)
+    whole = logits(params, model, features, captions)
+    carry = start(params, model, features)
+    for t in range(T + 1):
+        carry, one = step(params, model, carry, captions[:, t])
+        np.testing.assert_allclose(one, whole[:, t], rtol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+def test_module_equals_functions():
+    model = config()
+    features, captions = example(jnp.float64)
+    module = Captioner(model, param_dtype=jnp.float64)
+    variables = module.init(jax.random.key(0), features, captions)
+    shapes = {name: p.shape for name, p in variables["params"].items()}
+    assert shapes == model.parameter_shapes()
+    np.testing.assert_array_equal(
+        module.apply(variables, features, captions),
+        logits(variables["params"], model, features, captions),
+    )
+
+
+@pytest.mark.usefixtures("x64")
+def test_loss_is_the_mean_of_the_captions_log_probabilities():
+    model = config()
+    params = init_params(jax.random.key(0), model, jnp.float64)
+    features, captions = example(jnp.float64)
+    log_probs = jax.nn.log_softmax(logits(params, model, features, captions[:, :-1]))
+    nats, words = 0.0, 0
+    for n in range(N):
+        for t in range(T):
+            if captions[n, t + 1] != 0:
+                nats -= float(log_probs[n, t, captions[n, t + 1]])
+                words += 1
+    loss = caption_loss(params, model, features, captions)
+    assert float(loss.per_caption) == pytest.approx(nats / N, rel=1e-12)
+    assert float(loss.per_word) == pytest.approx(nats / words, rel=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+def test_more_padding_changes_nothing():
+    model = config()
+    params = init_params(jax.random.key(0), model, jnp.float64)
+    features, captions = example(jnp.float64)
+    padded = jnp.pad(captions, ((0, 0), (0, 4)))
+    loss = lambda params, captions: caption_loss(params, model, features, captions).per_caption  # noqa: E731
+    value, grads = jax.value_and_grad(loss)(params, captions)
+    value_padded, grads_padded = jax.value_and_grad(loss)(params, padded)
+    assert float(value) == pytest.approx(float(value_padded), rel=1e-12)
+    for name in grads:
+        np.testing.assert_allclose(grads[name], grads_padded[name], rtol=1e-9, atol=1e-14)
+
+
+def test_captions_without_words_give_zero_and_not_nan():
+    model = config()
+    params = init_params(jax.random.key(0), model)
+    features, captions = example()
+    empty = jnp.zeros_like(captions)
+    loss, grads = jax.value_and_grad(
+        lambda params: sum(caption_loss(params, model, features, empty))
+    )(params)
+    assert float(loss) == 0
+    assert not any(g.any() for g in jax.tree.leaves(grads))
+
+
+def test_dropout_only_with_a_key_and_reproducible():
+    model = config(dropout=0.5)
+    params = init_params(jax.random.key(0), model)
+    features, captions = example()
+    run = partial(logits, params, model, features, captions)
+    plain = logits(params, config(), features, captions)
+    np.testing.assert_array_equal(run(), plain)
+    np.testing.assert_array_equal(run(jax.random.key(3)), run(jax.random.key(3)))
+    assert not np.allclose(run(jax.random.key(3)), run(jax.random.key(4)))
+    assert not np.allclose(run(jax.random.key(3)), plain)
+
+
+def test_dropout_keeps_the_expected_hidden_state():
+    """Averaged over many masks, the logits of a linear readout come near the undropped ones."""
+    from jaxcap.nn.captioner import _dropout
+
+    x = jnp.ones((20_000,))
+    dropped = _dropout(jax.random.key(0), x, 0.25)
+    assert float((dropped == 0).mean()) == pytest.approx(0.25, abs=0.02)
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_dim": 0}, "hidden_dim must be at least 1, got 0"),
+        ({"cell": "gru"}, "cell must be one of lstm, rnn, got gru"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+    ],
+)
+def test_bad_shapes_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        config(**change)
