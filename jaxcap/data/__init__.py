@@ -1,0 +1,1 @@
+"""Captions, features and vocabularies: read, written, and cut into minibatches."""

@@ -1,0 +1,203 @@
+"""The course's COCO files, read; `jaxcap.data.coco_writing` writes them.
+
+A data folder holds, for each split (`train`, `val`) of M captions of L ids over K images,
+
+    coco2014_captions.h5         SPLIT_captions    (M, L) integers, `<START> ... <END> <NULL> ...`
+                                 SPLIT_image_idxs  (M,) integers, rows of the features
+    SPLIT2014_vgg16_fc7_pca.h5   features          (K, D) floats; or without `_pca`
+    SPLIT2014_urls.txt           K lines, the URL of each image; may be missing
+    coco2014_vocab.json          the V words
+    dataset.json                 the data set's name and what made its features; ours, missing
+                                 from the course's files
+    pca.h5                       the projection of the features in `_pca`; ours likewise
+
+Everything is checked while it is read, so that what `load_coco` returns can be indexed blindly.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from jaxcap.data.checks import check_captions, check_image_idxs, check_urls, check_widths
+from jaxcap.data.coco_writing import write_coco
+from jaxcap.data.hdf5 import find_dataset, open_hdf5, place, read_features, read_integers
+from jaxcap.data.json_files import read_json
+from jaxcap.data.layout import (
+    CAPTIONS_FILE,
+    DATASET_FILE,
+    VOCABULARY_FILE,
+    features_file,
+    urls_file,
+)
+from jaxcap.data.splits import SPLITS, CaptionData, Split, SplitArrays
+from jaxcap.data.vocabulary import Vocabulary
+
+__all__ = ["SplitArrays", "load_coco", "write_coco"]
+
+
+def load_coco(
+    data_dir: str | PathLike[str],
+    *,
+    pca_features: bool | None = None,
+    max_train: int | None = None,
+    key: jax.Array | None = None,
+    splits: Sequence[str] = SPLITS,
+) -> CaptionData:
+    """Load a data folder in the course's layout.
+
+    Args:
+        data_dir: the folder, with the files of both splits, whichever are loaded.
+        pca_features: read the features that PCA reduced (the course's to 512) rather than the
+            encoder's own (the course's 4096 of fc7); None for the reduced ones if they are there.
+        max_train: keep this many training captions, drawn with replacement as the course's code
+            draws them; the features all stay.
+        key: the random key of that draw.
+        splits: those to load.
+
+    Returns:
+        The data, on the default device.
+
+    Raises:
+        FileNotFoundError: the folder or a file in it is missing.
+        ValueError: an argument or what a file holds is wrong; the message names the file, the
+            dataset and the row.
+        OSError: a file is cut short or cannot be read.
+    """
+    if unknown := set(splits) - set(SPLITS):
+        raise ValueError(f"splits has {', '.join(sorted(unknown))}, expected some of {SPLITS}")
+    if max_train is not None and max_train < 1:
+        raise ValueError(f"max_train is {max_train}, expected at least 1, or None for all captions")
+    folder = Path(data_dir).expanduser()
+    if pca_features is None:
+        pca_features = _has_features(folder, True) or not _has_features(folder, False)
+    _check_files(folder, pca_features)
+    vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+    about = _read_about(folder / DATASET_FILE, vocabulary)
+    with ExitStack() as stack:
+        files = _open(stack, folder, pca_features)
+        kept = None
+        if max_train is not None:
+            if key is None:
+                raise ValueError("max_train draws captions at random and needs a key")
+            rows = len(files["train"].captions)
+            kept = np.asarray(jax.random.randint(key, (max_train,), 0, rows, jnp.int32))
+        return CaptionData(
+            name=about["name"],
+            folder=folder,
+            pca_features=pca_features,
+            vocabulary=vocabulary,
+            splits={
+                split: _read_split(
+                    folder, split, files[split], vocabulary, kept if split == "train" else None
+                )
+                for split in splits
+            },
+            counts={
+                split: {"captions": len(datasets.captions), "images": len(datasets.features)}
+                for split, datasets in files.items()
+            },
+            caption_length=files["train"].captions.shape[1],
+            feature_dim=files["train"].features.shape[1],
+            encoder=about.get("encoder"),
+            pca=about.get("pca") if pca_features else None,
+        )
+
+
+class _Datasets(NamedTuple):
+    """A split's open datasets."""
+
+    captions: h5py.Dataset  # (M, L)
+    image_idxs: h5py.Dataset  # (M,)
+    features: h5py.Dataset  # (K, D)
+
+
+def _check_files(folder: Path, pca_features: bool) -> None:
+    if not folder.is_dir():
+        found = "is not a folder" if folder.exists() else "no such folder"
+        raise FileNotFoundError(
+            f"{folder}: {found}; --data_dir names the folder that holds {CAPTIONS_FILE}"
+        )
+    features = [features_file(split, pca_features) for split in SPLITS]
+    needed = [CAPTIONS_FILE, VOCABULARY_FILE, *features]
+    missing = [file for file in needed if not (folder / file).exists()]
+    if not missing:
+        return
+    remedy = f"the data folder needs {', '.join(needed)}"
+    others = [features_file(split, not pca_features) for split in SPLITS]
+    if set(missing) <= set(features) and _has_features(folder, not pca_features):
+        flag = "--nopca_features" if pca_features else "--pca_features"
+        remedy = f"{' and '.join(others)} are there, and {flag} reads them"
+    raise FileNotFoundError(f"{folder / missing[0]}: no such file; {remedy}")
+
+
+def _has_features(folder: Path, pca_features: bool) -> bool:
+    return all((folder / features_file(split, pca_features)).exists() for split in SPLITS)
+
+
+def _read_about(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
+    if not path.exists():
+        return {"name": "coco2014"}
+    value = read_json(path)
+    name, digest = value.get("name"), value.get("vocabulary_digest", vocabulary.digest)
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{path}: name is {name!r}, expected the data set's name")
+    if digest != vocabulary.digest:
+        raise ValueError(
+            f"{path}: vocabulary_digest is {digest}, but that of {VOCABULARY_FILE} is "
+            f"{vocabulary.digest}; put back the vocabulary that the captions were written with"
+        )
+    for field in ("encoder", "pca"):
+        if not isinstance(value.get(field), dict | None):
+            raise ValueError(f"{path}: {field} is {value[field]!r}, expected an object")
+    return value
+
+
+def _open(stack: ExitStack, folder: Path, pca_features: bool) -> dict[str, _Datasets]:
+    captions = stack.enter_context(open_hdf5(folder / CAPTIONS_FILE))
+    files = {}
+    for split in SPLITS:
+        features = stack.enter_context(open_hdf5(folder / features_file(split, pca_features)))
+        files[split] = _Datasets(
+            find_dataset(captions, f"{split}_captions", ndim=2, kind="integers"),
+            find_dataset(captions, f"{split}_image_idxs", ndim=1, kind="integers"),
+            find_dataset(features, "features", ndim=2, kind="floats"),
+        )
+    check_widths({place(d.captions): d.captions.shape for d in files.values()})
+    check_widths({place(d.features): d.features.shape for d in files.values()})
+    return files
+
+
+def _read_split(
+    folder: Path,
+    split: str,
+    datasets: _Datasets,
+    vocabulary: Vocabulary,
+    kept: Int[np.ndarray, "max_train"] | None,
+) -> Split:
+    words, images = str(folder / VOCABULARY_FILE), datasets.features.file.filename
+    urls_path = folder / urls_file(split)
+    # The small files go first, so that a fault in them is found before the long read.
+    captions, image_idxs = read_integers(datasets.captions), read_integers(datasets.image_idxs)
+    check_captions(captions, place(datasets.captions), len(vocabulary), words)
+    where, count = place(datasets.image_idxs), len(datasets.features)
+    check_image_idxs(image_idxs, where, len(captions), count, images)
+    urls = np.empty(0, "S1")
+    if urls_path.exists():
+        urls = np.array([line.strip() for line in urls_path.read_bytes().splitlines()], np.bytes_)
+        check_urls(len(urls), str(urls_path), count, images)
+    if kept is not None:
+        captions, image_idxs = captions[kept], image_idxs[kept]
+    return Split(
+        captions=jax.device_put(captions.astype(np.int32, copy=False)),
+        image_idxs=jax.device_put(image_idxs.astype(np.int32, copy=False)),
+        features=read_features(datasets.features),
+        urls=urls,
+    )

@@ -1,0 +1,142 @@
+"""HDF5 files read with suspicion: each fault is one error that names the file and the dataset.
+
+A dataset counts only if it lies in the file itself. Links to other places, external storage and
+virtual datasets are refused, so that reading a folder reads nothing outside it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import jax
+import numpy as np
+from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]  (a compiled module)
+from jaxtyping import Array, Float, Integer
+
+from jaxcap.data.checks import check_finite
+
+_CHUNK_BYTES = 16 << 20
+# XLA on the CPU takes over memory of this alignment as it is and copies any other.
+_XLA_ALIGNMENT = 64
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not HDF5.
+        OSError: the file is cut short, broken or not to be read.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    if not path.is_file():
+        raise ValueError(f"{path}: is not a file, expected an HDF5 file")
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not h5py.is_hdf5(path):
+        found = f"begins with {head!r}" if head else "is empty"
+        raise ValueError(f"{path}: not an HDF5 file: it {found}; copy or download it again")
+    with _naming(str(path)):
+        file = h5py.File(path, "r", locking="best-effort")
+    with file:
+        yield file
+
+
+def find_dataset(file: h5py.File, name: str, *, ndim: int, kind: str) -> h5py.Dataset:
+    """Look up a dataset and check its rank and its type, without reading it.
+
+    Args:
+        file: an open file.
+        name: the dataset's name at the file's root.
+        ndim: the rank expected.
+        kind: "integers" or "floats".
+
+    Raises:
+        ValueError: the dataset is missing, empty, of another rank or type, never filled, or not
+            stored in the file itself.
+        OSError: the file is broken.
+    """
+    where = f"{file.filename}: {name}"
+    with _naming(where):
+        if not file.id.links.exists(name.encode()):
+            names = ", ".join(sorted(file)) or "nothing"
+            raise ValueError(f"{where} is missing; the file holds {names}")
+        if file.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
+            raise ValueError(f"{where} is a link, expected a dataset; copy the data into the file")
+        dataset = file[name]
+        if not isinstance(dataset, h5py.Dataset):
+            raise ValueError(f"{where} is a group, expected a dataset")
+        if dataset.is_virtual or dataset.external:
+            raise ValueError(f"{where} lies in another file; copy the data into this one")
+        expected = f"expected {ndim} dimensions of {kind}"
+        if dataset.shape is None or dataset.ndim != ndim:
+            raise ValueError(f"{where} has shape {dataset.shape}, {expected}")
+        if dataset.dtype.kind not in {"integers": "iu", "floats": "f"}[kind]:
+            raise ValueError(f"{where} has type {dataset.dtype}, {expected}")
+        if dataset.size == 0:
+            raise ValueError(f"{where} is empty, of shape {dataset.shape}; {expected}")
+        stored = dataset.id.get_storage_size()
+        # HDF5 reads what was never written as zeros.
+        if stored == 0 or (dataset.chunks is None and stored < dataset.nbytes):
+            raise ValueError(
+                f"{where} was never filled: {stored} of {dataset.nbytes} bytes; write it again"
+            )
+    return dataset
+
+
+def place(dataset: h5py.Dataset) -> str:
+    """Name a dataset in a message: its file and its name in it."""
+    return f"{dataset.file.filename}: {(dataset.name or '').lstrip('/')}"
+
+
+def read_integers(dataset: h5py.Dataset) -> Integer[np.ndarray, "..."]:
+    """Read a dataset of integers whole, in the type it is stored in."""
+    with _naming(place(dataset)):
+        return dataset[...]
+
+
+def read_features(dataset: h5py.Dataset) -> Float[Array, "K D"]:
+    """Read features onto the default device as float32.
+
+    They are read chunk by chunk into the one buffer that the host ever holds; HDF5 converts other
+    widths on the way. On the CPU the array returned is that buffer itself, on another device a
+    copy of it, after which the buffer is dropped.
+
+    Args:
+        dataset: (K, D) floats of any width.
+
+    Raises:
+        ValueError: a feature is NaN or infinite (in float32); the message names its row.
+        OSError: the file is broken.
+    """
+    buffer = _aligned(dataset.shape)
+    rows = max(1, _CHUNK_BYTES // buffer[0].nbytes)
+    if dataset.chunks:
+        # A chunk that is read in two parts is decompressed twice.
+        rows = -(-rows // dataset.chunks[0]) * dataset.chunks[0]
+    for start in range(0, len(buffer), rows):
+        part = buffer[start : start + rows]
+        with _naming(place(dataset)):
+            dataset.read_direct(part, np.s_[start : start + len(part)])
+        check_finite(part, place(dataset), start)
+    return jax.device_put(buffer, may_alias=True)
+
+
+def _aligned(shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    nbytes = int(np.prod(shape)) * 4
+    memory = np.empty(nbytes + _XLA_ALIGNMENT, np.uint8)
+    skip = -memory.ctypes.data % _XLA_ALIGNMENT
+    return memory[skip : skip + nbytes].view(np.float32).reshape(shape)
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Turn what h5py raises about a broken file into one OSError that names the place."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, TypeError) as error:
+        detail = " ".join(str(error).strip("'").split())
+        raise OSError(f"{where}: cannot be read: {detail}; copy or download it again") from error
