@@ -1,0 +1,228 @@
+"""Images from the web, fetched with suspicion and decoded in memory.
+
+A URL may come from anybody's file. So only http and https are followed; every hop of a redirect
+is checked like the first; and the connection goes to the very address that was checked, so that a
+name that changes its answer between check and connection gains nothing. Addresses that are not
+public (private, loopback, link-local, reserved) are refused unless the caller allows them, also
+where they hide in an IPv6 address. Proxies are not used: behind one no address can be checked.
+
+The standard library does this: the usual clients resolve the name again when they connect.
+"""
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from jaxcap.vision.deadline import DeadlineSocket, remaining
+from jaxcap.vision.images import RGB, decode_image
+
+_PORTS = {"http": 80, "https": 443}
+_REDIRECTS = (301, 302, 303, 307, 308)
+_CHUNK_BYTES = 1 << 16
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_HEADERS = {
+    "User-Agent": "jaxcap",
+    "Accept": "image/*",
+    "Accept-Encoding": "identity",
+    "Connection": "close",
+}
+
+
+def is_url(text: str) -> bool:
+    """Say whether a command's argument is a URL rather than a path."""
+    return "://" in text
+
+
+def fetch_image(
+    url: str,
+    *,
+    timeout: float = 10.0,
+    max_bytes: int = 32 << 20,
+    max_redirects: int = 5,
+    allow_private: bool = False,
+) -> RGB:
+    """Fetch an image from the web as upright RGB bytes.
+
+    Args:
+        url: an http or https address.
+        timeout: seconds for everything after the look-up of names, redirects included.
+        max_bytes: the largest image file accepted.
+        max_redirects: how many redirects are followed.
+        allow_private: also connect to addresses that are not public.
+
+    Returns:
+        (H, W, 3) uint8, as `open_image` gives it.
+
+    Raises:
+        ValueError: the URL, an address it leads to, or the size is refused, or what came is not
+            an image.
+        TimeoutError: the time ran out.
+        OSError: the host cannot be found or reached, answered with an error, or sent a broken
+            image.
+    """
+    deadline = time.monotonic() + timeout
+    location = url
+    for _ in range(max_redirects + 1):
+        where = url if location == url else f"{url} (redirected to {_plain(location)})"
+        try:
+            answer = _get(location, where, deadline, max_bytes, allow_private)
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"{where}: no whole answer within {timeout:g} s; try again or allow more time"
+            ) from error
+        except ssl.SSLCertVerificationError as error:
+            raise OSError(
+                f"{where}: the host cannot prove who it is: {error.verify_message}; check the URL"
+            ) from error
+        except (http.client.HTTPException, ssl.SSLError, ConnectionError) as error:
+            detail = _plain(str(error)) or type(error).__name__
+            raise OSError(f"{where}: the connection failed: {detail}; try again") from error
+        if answer.redirect is None:
+            return _decode(answer, where)
+        location = urljoin(location, answer.redirect)
+    raise OSError(f"{url}: more than {max_redirects} redirects; open it in a browser and save it")
+
+
+def _plain(text: str) -> str:
+    """Keep of what a host sent what can be printed on one line of a terminal."""
+    return "".join(letter for letter in text if letter.isprintable()).strip()[:200]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a host sent: the bytes of a file, or where to look instead."""
+
+    body: bytes = b""
+    kind: str = ""
+    redirect: str | None = None
+
+
+def _decode(answer: _Answer, where: str) -> RGB:
+    try:
+        return decode_image(answer.body, where)
+    except ValueError as error:
+        if answer.kind.startswith("image/"):
+            raise
+        raise ValueError(f"{error} (the host calls it {answer.kind or 'nothing'})") from error
+
+
+def _get(url: str, where: str, deadline: float, max_bytes: int, allow_private: bool) -> _Answer:
+    """Make one request; follow nothing."""
+    parts, host, port = _split(url, where)
+    addresses = _resolve(host, port, where, allow_private)
+    sock = _connect(addresses, where, deadline)
+    try:
+        if parts.scheme == "https":
+            sock.settimeout(remaining(deadline))
+            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+        connection = http.client.HTTPConnection(host, port)
+        connection.sock = DeadlineSocket(sock, deadline)
+        target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+        if parts.query:
+            target += "?" + quote(parts.query, safe="/?%:@!$&'()*+,;=~-._[]")
+        standard = port == _PORTS[parts.scheme]
+        name = f"[{host}]" if ":" in host else host
+        headers = {"Host": name if standard else f"{name}:{port}", **_HEADERS}
+        connection.request("GET", target, headers=headers)
+        response = connection.getresponse()
+        redirect = response.headers.get("Location")
+        if response.status in _REDIRECTS and redirect:
+            return _Answer(redirect=redirect)
+        if response.status != 200:
+            raise OSError(
+                f"{where}: the host answered {response.status} {_plain(response.reason)}; "
+                "check the URL"
+            )
+        kind = _plain(response.headers.get_content_type())
+        return _Answer(_read(response, where, max_bytes), kind)
+    finally:
+        sock.close()
+
+
+def _split(url: str, where: str) -> tuple[SplitResult, str, int]:
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode()
+        port = parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError as error:
+        raise ValueError(f"{where}: not a URL that can be read: {error}") from error
+    if parts.scheme not in _PORTS:
+        raise ValueError(f"{where}: only http and https are fetched, not {parts.scheme!r}")
+    if not host:
+        raise ValueError(f"{where}: the URL names no host")
+    if "@" in parts.netloc:
+        raise ValueError(f"{where}: URLs with a user name are not fetched")
+    return parts, host, port
+
+
+def _resolve(host: str, port: int, where: str, allow_private: bool) -> list[tuple]:
+    """Look a name up and refuse it if any of its addresses is not public."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise OSError(f"{where}: the host {host!r} cannot be found; check the URL") from error
+    if not allow_private:
+        for *_, address in found:
+            if not is_public(str(address[0])):
+                raise ValueError(
+                    f"{where}: {host} is at {address[0]}, which is not a public address; "
+                    "allow private addresses to fetch from your own network"
+                )
+    return found
+
+
+def is_public(address: str) -> bool:
+    """Say whether an IP address belongs to the public internet.
+
+    An IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64) is judged as itself.
+
+    Args:
+        address: an IPv4 or IPv6 address as text.
+    """
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+        if ip.is_site_local:
+            return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
+
+
+def _connect(addresses: list[tuple], where: str, deadline: float) -> socket.socket:
+    """Connect to the first of the checked addresses that answers."""
+    failure: OSError | None = None
+    for family, kind, protocol, _, address in addresses:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(remaining(deadline))
+            sock.connect(address)
+            return sock
+        except OSError as error:
+            sock.close()
+            failure = error
+            if isinstance(error, TimeoutError):
+                break
+    if isinstance(failure, TimeoutError):
+        raise failure
+    raise OSError(f"{where}: cannot connect: {failure}; check the URL and the network")
+
+
+def _read(response: http.client.HTTPResponse, where: str, max_bytes: int) -> bytes:
+    refusal = f"{where}: larger than the limit of {max_bytes} bytes; fetch a smaller version"
+    if (response.length or 0) > max_bytes:
+        raise ValueError(refusal)
+    body = bytearray()
+    while chunk := response.read(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > max_bytes:
+            raise ValueError(refusal)
+    if response.length:
+        raise OSError(f"{where}: {response.length} bytes are missing at the end; try again")
+    return bytes(body)

@@ -1,0 +1,237 @@
+"""EfficientNet-Lite0 for inference: a picture to 1280 pooled features and a 7 x 7 grid of them.
+
+Tan and Le (2019), arXiv 1905.11946, in the Lite form: no squeeze-and-excitation, ReLU6 throughout.
+A block widens by a 1 x 1 convolution, filters each channel on its own (depthwise), narrows by a
+1 x 1 convolution, and adds its input where shapes allow. Batch norm is folded into the kernels and
+biases when the weights are converted. Padding is TensorFlow's SAME: at stride 2 and even sizes the
+odd row and column lie at the bottom and the right.
+
+Preprocessing (`PREPROCESSING`): RGB bytes, bicubic to 224 x 224, minus 127, over 128. The original
+evaluation crops the middle 7/8 of the shorter side; here the whole picture is squeezed to the
+square, for a caption may speak of what stands at the edge.
+
+Layout is NHWC. Parameters are one flat dictionary, named as in the weights file:
+`stem`, `blocks.K.expand`, `blocks.K.depthwise`, `blocks.K.project` and `head`, each with `.kernel`
+and `.bias`; kernels are (3, 3, 3, 32), (I, O), and (k, k, C) for depthwise ones.
+
+On the CPU the network takes one picture after another: activations of one picture stay in the
+cache, and its features do not depend on what else is in the batch, to the last bit. A depthwise
+convolution is there a sum of shifted products, many times faster than XLA's grouped convolution.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float
+
+from jaxcap.vision.preprocessing import Preprocessing
+from jaxcap.vision.tensors import read_tensors
+
+Params = Mapping[str, Float[Array, "..."]]
+
+SIZE = 224
+FEATURE_DIM = 1280
+GRID_CELLS = 49
+WEIGHTS = Path(__file__).parent / "weights" / "efficientnet_lite0.safetensors"
+PREPROCESSING = Preprocessing(
+    size=SIZE,
+    fit="squeeze",
+    filter="bicubic",
+    channels="RGB",
+    mean=(127.0, 127.0, 127.0),
+    scale=(128.0, 128.0, 128.0),
+)
+
+_STEM_WIDTH = 32
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+class Encoded(NamedTuple):
+    """What the network makes of N pictures.
+
+    Attributes:
+        pooled: (N, 1280), one vector a picture: the mean of its grid.
+        grid: (N, 49, 1280), one vector a place, row by row.
+    """
+
+    pooled: Float[Array, "N 1280"]
+    grid: Float[Array, "N 49 1280"]
+
+
+class Block(NamedTuple):
+    """One inverted bottleneck."""
+
+    kernel: int
+    stride: int
+    expand: int
+    width_in: int
+    width_out: int
+
+    @property
+    def width(self) -> int:
+        return self.width_in * self.expand
+
+
+def _blocks() -> list[Block]:
+    """Write out the stages: repeats, kernel, stride of the first, expansion, width."""
+    stages = (
+        (1, 3, 1, 1, 16),
+        (2, 3, 2, 6, 24),
+        (2, 5, 2, 6, 40),
+        (3, 3, 2, 6, 80),
+        (3, 5, 1, 6, 112),
+        (4, 5, 2, 6, 192),
+        (1, 3, 1, 6, 320),
+    )
+    blocks, width_in = [], _STEM_WIDTH
+    for repeats, kernel, stride, expand, width in stages:
+        for index in range(repeats):
+            blocks.append(Block(kernel, 1 if index else stride, expand, width_in, width))
+            width_in = width
+    return blocks
+
+
+BLOCKS = tuple(_blocks())
+
+
+def parameter_shapes() -> dict[str, tuple[int, ...]]:
+    """List the network's parameters, in order, with their shapes."""
+    kernels: dict[str, tuple[int, ...]] = {"stem": (3, 3, 3, _STEM_WIDTH)}
+    for index, block in enumerate(BLOCKS):
+        if block.expand > 1:
+            kernels[f"blocks.{index}.expand"] = (block.width_in, block.width)
+        kernels[f"blocks.{index}.depthwise"] = (block.kernel, block.kernel, block.width)
+        kernels[f"blocks.{index}.project"] = (block.width, block.width_out)
+    kernels["head"] = (BLOCKS[-1].width_out, FEATURE_DIM)
+    shapes = {}
+    for name, shape in kernels.items():
+        shapes[f"{name}.kernel"] = shape
+        shapes[f"{name}.bias"] = shape[-1:]
+    return shapes
+
+
+def load_params(path: Path = WEIGHTS) -> dict[str, Float[Array, "..."]]:
+    """Load the weights that ship with the package, or others of the same layout, as float32.
+
+    Raises:
+        ValueError, OSError: as `jaxcap.vision.tensors.read_tensors`.
+    """
+    return {
+        name: jnp.asarray(tensor) for name, tensor in read_tensors(path, parameter_shapes()).items()
+    }
+
+
+@jax.jit
+def features(params: Params, images: Float[Array, "N 224 224 3"]) -> Encoded:
+    """Encode pictures.
+
+    Args:
+        params: the parameters, float32, as `parameter_shapes` lists them.
+        images: normalised pictures, as `PREPROCESSING` makes them.
+
+    Returns:
+        `Encoded(pooled (N, 1280), grid (N, 49, 1280))`, float32.
+    """
+    grid = lax.platform_dependent(
+        images,
+        cpu=partial(_grid_one_by_one, params),
+        default=partial(_grid, params, depthwise=_depthwise_grouped),
+    )
+    return Encoded(grid.mean(axis=1), grid)
+
+
+class EfficientNetLite0(nn.Module):
+    """The network as a Flax module; its parameters are those of `features`."""
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "N 224 224 3"]) -> Encoded:
+        params = {}
+        for name, shape in parameter_shapes().items():
+            bias = name.endswith(".bias")
+            params[name] = self.param(
+                name, nn.initializers.zeros if bias else nn.initializers.he_normal(), shape
+            )
+        return features(params, images)
+
+
+def _grid(params: Params, images: Array, depthwise) -> Float[Array, "N 49 1280"]:
+    x = lax.conv_general_dilated(
+        images,
+        params["stem.kernel"],
+        window_strides=(2, 2),
+        padding="SAME",
+        dimension_numbers=_DIMENSIONS,
+    )
+    x = _relu6(x + _channels(params["stem.bias"]))
+    for index, block in enumerate(BLOCKS):
+        name = f"blocks.{index}"
+        y = x
+        if block.expand > 1:
+            y = _relu6(_pointwise(y, params, f"{name}.expand"))
+        y = _relu6(depthwise(y, params, f"{name}.depthwise", block.stride))
+        y = _pointwise(y, params, f"{name}.project")
+        x = x + y if block.stride == 1 and block.width_in == block.width_out else y
+    x = _relu6(_pointwise(x, params, "head"))
+    return x.reshape(len(x), GRID_CELLS, FEATURE_DIM)
+
+
+def _grid_one_by_one(params: Params, images: Array) -> Float[Array, "N 49 1280"]:
+    # Behind the barrier XLA cannot see that a loop runs once, unroll it, and round otherwise.
+    num = lax.optimization_barrier(jnp.int32(len(images)))
+
+    def encode(index, grids):
+        image = lax.dynamic_slice_in_dim(images, index, 1)
+        grid = _grid(params, image, _depthwise_shifted)
+        return lax.dynamic_update_slice_in_dim(grids, grid, index, 0)
+
+    empty = jnp.zeros((len(images), GRID_CELLS, FEATURE_DIM), images.dtype)
+    return lax.fori_loop(jnp.int32(0), num, encode, empty)
+
+
+def _relu6(x: Array) -> Array:
+    return jnp.clip(x, 0.0, 6.0)
+
+
+def _channels(bias: Array) -> Array:
+    return bias[None, None, None]
+
+
+def _pointwise(x: Array, params: Params, name: str) -> Array:
+    """Convolve with a 1 x 1 kernel: one matrix product over the channels."""
+    product = jnp.einsum("nhwi,io->nhwo", x, params[f"{name}.kernel"])
+    return product + _channels(params[f"{name}.bias"])
+
+
+def _depthwise_grouped(x: Array, params: Params, name: str, stride: int) -> Array:
+    kernel = params[f"{name}.kernel"]
+    filtered = lax.conv_general_dilated(
+        x,
+        kernel[:, :, None],
+        window_strides=(stride, stride),
+        padding="SAME",
+        dimension_numbers=_DIMENSIONS,
+        feature_group_count=kernel.shape[-1],
+    )
+    return filtered + _channels(params[f"{name}.bias"])
+
+
+def _depthwise_shifted(x: Array, params: Params, name: str, stride: int) -> Array:
+    """Sum, over the places of the kernel, the shifted picture times the weight of the place."""
+    kernel = params[f"{name}.kernel"]
+    size, out = len(kernel), -(-x.shape[1] // stride)
+    missing = max((out - 1) * stride + size - x.shape[1], 0)
+    around = (missing // 2, missing - missing // 2)
+    x = jnp.pad(x, ((0, 0), around, around, (0, 0)))
+    reach = (out - 1) * stride + 1
+    total = _channels(params[f"{name}.bias"])
+    for row in range(size):
+        for column in range(size):
+            shifted = x[:, row : row + reach : stride, column : column + reach : stride]
+            total = total + shifted * _channels(kernel[row, column])
+    return total

@@ -1,0 +1,217 @@
+"""One interface over the networks: pictures in, features out, and a record of how they were made.
+
+The commonest cause of a captioner that says the same of every picture is that its features are
+made otherwise than those it was trained on. So `Encoder.describe` is stored with features and
+checkpoints, and `check_same_encoder` compares before anything is computed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from jaxcap.vision import efficientnet, vgg16
+from jaxcap.vision.images import RGB
+from jaxcap.vision.preprocessing import Preprocessing
+from jaxcap.vision.tensors import digest
+
+DEFAULT_ENCODER = "efficientnet-lite0"
+_VGG16 = {"vgg16": vgg16.TORCHVISION, "vgg16-caffe": vgg16.CAFFE}
+ENCODERS = (DEFAULT_ENCODER, *_VGG16)
+
+
+class Features(NamedTuple):
+    """What an encoder makes of N pictures, in host memory.
+
+    Attributes:
+        pooled: (N, D) float32, one vector a picture.
+        grid: (N, L, D) float32, one vector a place, row by row; None unless asked for.
+    """
+
+    pooled: Float[np.ndarray, "N D"]
+    grid: Float[np.ndarray, "N L D"] | None = None
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A network with its weights and the preparation of pixels that belongs to it.
+
+    Attributes:
+        name: one of `ENCODERS`.
+        version: the digest of the weights file.
+        preprocessing: how pixels become the network's input.
+        feature_dim: width D of the features.
+        grid_cells: places L of the spatial grid, 0 if there is none.
+        params: the network's parameters.
+    """
+
+    name: str
+    version: str
+    preprocessing: Preprocessing
+    feature_dim: int
+    grid_cells: int
+    params: Mapping[str, Float[Array, "..."]] = field(repr=False, compare=False)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what the features depend on, in plain JSON, to be stored beside them."""
+        preprocessing = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self.preprocessing).items()
+        }
+        return {"name": self.name, "version": self.version, "preprocessing": preprocessing}
+
+    def prepare(self, image: RGB) -> UInt8[np.ndarray, "S S 3"]:
+        """Bring one picture to the network's size, as `encode_prepared` takes it.
+
+        Raises:
+            ValueError: the picture is not (H, W, 3) uint8.
+        """
+        return self.preprocessing.resize(image)
+
+    def encode(
+        self, images: Sequence[RGB], *, grid: bool = False, batch_size: int = 32
+    ) -> Features:
+        """Encode pictures of any sizes.
+
+        Args:
+            images: pictures, each (H, W, 3) uint8.
+            grid: also return the spatial grid.
+            batch_size: how many are on the device at once.
+
+        Returns:
+            `Features(pooled (N, D), grid (N, L, D) or None)`.
+
+        Raises:
+            ValueError: there are no pictures, one is not of that shape and type, or the network
+                has no grid.
+        """
+        if not images:
+            raise ValueError("there are no pictures to encode")
+        if grid and not self.grid_cells:
+            raise ValueError(f"{self.name} has no spatial grid; use {DEFAULT_ENCODER} for one")
+        parts = []
+        for start in range(0, len(images), batch_size):
+            batch = [self.prepare(image) for image in images[start : start + batch_size]]
+            parts.append(self.encode_prepared(np.stack(batch), grid=grid, batch_size=batch_size))
+        pooled = np.concatenate([part.pooled for part in parts])
+        grids = [part.grid for part in parts if part.grid is not None]
+        return Features(pooled, np.concatenate(grids) if grids else None)
+
+    def encode_prepared(
+        self, images: UInt8[np.ndarray, "N S S 3"], *, grid: bool = False, batch_size: int = 32
+    ) -> Features:
+        """Encode one batch of pictures that `prepare` made.
+
+        A batch is filled up to `batch_size`, a single picture goes alone, so that two shapes are
+        all that is ever compiled.
+
+        Args:
+            images: (N, S, S, 3) uint8, N from 1 to `batch_size`.
+            grid: also return the spatial grid.
+            batch_size: the size that a batch is filled up to.
+
+        Returns:
+            As `encode`.
+        """
+        num = len(images)
+        if 1 < num < batch_size:
+            images = np.pad(images, ((0, batch_size - num), (0, 0), (0, 0), (0, 0)))
+        pooled, cells = _encode(self.params, jnp.asarray(images), self.name, self.preprocessing)
+        # The grid stays on the device unless asked for. Copies, for a view would keep the rows of
+        # the filling alive.
+        pooled = np.asarray(pooled)[:num].copy()
+        if cells is None or not grid:
+            return Features(pooled)
+        return Features(pooled, np.asarray(cells)[:num].copy())
+
+
+@partial(jax.jit, static_argnames=("name", "preprocessing"))
+def _encode(
+    params: Mapping[str, Float[Array, "..."]],
+    images: UInt8[Array, "N S S 3"],
+    name: str,
+    preprocessing: Preprocessing,
+) -> tuple[Float[Array, "N D"], Float[Array, "N L D"] | None]:
+    pixels = preprocessing.normalise(images)
+    if name in _VGG16:
+        return vgg16.fc7(params, pixels), None
+    return tuple(efficientnet.features(params, pixels))
+
+
+def load_encoder(name: str = DEFAULT_ENCODER, weights: Path | None = None) -> Encoder:
+    """Load an encoder.
+
+    Args:
+        name: "efficientnet-lite0", whose weights ship with the package; "vgg16" for torchvision's
+            weights; "vgg16-caffe" for the authors' own, which the course used.
+        weights: a safetensors or npz file; VGG16 needs one.
+
+    Raises:
+        ValueError: there is no encoder of that name, VGG16 has no weights file, or the file does
+            not hold what the network needs.
+        OSError: the file is missing or broken.
+    """
+    if name not in ENCODERS:
+        raise ValueError(f"there is no encoder {name!r}; the encoders are {', '.join(ENCODERS)}")
+    if name == DEFAULT_ENCODER:
+        path = weights or efficientnet.WEIGHTS
+        params = efficientnet.load_params(path)
+        preprocessing, width = efficientnet.PREPROCESSING, efficientnet.FEATURE_DIM
+        cells = efficientnet.GRID_CELLS
+    else:
+        if weights is None:
+            raise ValueError(
+                f"{name} needs a weights file, safetensors or npz with torchvision's names; "
+                "jaxcap ships none"
+            )
+        path = weights
+        params = vgg16.load_params(path)
+        preprocessing, width, cells = _VGG16[name], vgg16.FEATURE_DIM, 0
+    return Encoder(name, digest(path), preprocessing, width, cells, params)
+
+
+def check_same_encoder(
+    stored: Mapping[str, Any] | None, used: Mapping[str, Any], where: str
+) -> None:
+    """Refuse to mix features of two encoders.
+
+    Args:
+        stored: what `Encoder.describe` said when the features or the checkpoint were made; None
+            where nothing is known.
+        used: the same of the encoder in use.
+        where: the file that holds `stored`, for the message.
+
+    Raises:
+        ValueError: they differ, or nothing is known; the message shows both.
+    """
+    if stored is None:
+        raise ValueError(
+            f"{where}: does not say which encoder made its features, so {_show(used)} cannot be "
+            "trusted to match; make the features again with jaxcap.prepare"
+        )
+    if stored != used:
+        keys = sorted(set(_flat(stored)) | set(_flat(used)))
+        differing = [key for key in keys if _flat(stored).get(key) != _flat(used).get(key)]
+        raise ValueError(
+            f"{where}: its features were made by {_show(stored, differing)}, but the encoder in "
+            f"use is {_show(used, differing)}; use the same encoder and weights for both"
+        )
+
+
+def _flat(description: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in description.items() if key != "preprocessing"}
+    return {**rest, **description.get("preprocessing", {})}
+
+
+def _show(description: Mapping[str, Any], differing: Sequence[str] = ()) -> str:
+    """Name an encoder, with those parts of its preprocessing that matter here."""
+    values = _flat(description)
+    name = f"{values.get('name', 'an unnamed encoder')} version {values.get('version', 'unknown')}"
+    parts = [f"{key} {values.get(key)}" for key in differing if key not in ("name", "version")]
+    return f"{name} ({', '.join(parts)})" if parts else name

@@ -1,0 +1,133 @@
+"""Image files to pixels: whatever Pillow reads becomes red, green and blue bytes, upright.
+
+A picture that cannot be read is one `ValueError` or `OSError` that names it and says what to do.
+Nothing is cached, no temporary file is written, and no other program is started.
+"""
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+# Height and width have no letters, for the pictures of a list differ in them.
+RGB = UInt8[np.ndarray, "_ _ 3"]
+
+# EPS starts Ghostscript; the others are stubs that recognise a file and cannot draw it.
+REFUSED_FORMATS = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
+_SIXTEEN_BITS = 65535
+
+
+def open_image(path: str | os.PathLike[str]) -> RGB:
+    """Read an image file as upright RGB bytes.
+
+    The rotation that cameras note in EXIF is applied. Grayscale, palette and CMYK pictures are
+    converted, 16-bit ones scaled down, transparent ones laid on white; of an animated file the
+    first frame counts.
+
+    Args:
+        path: an image file of any kind that Pillow reads, except EPS and WMF.
+
+    Returns:
+        (H, W, 3) uint8, height and width after rotation.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is a folder, empty, not an image, or larger than Pillow's limit.
+        OSError: the file is cut short, broken or not to be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; check the path")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        raise ValueError(f"{path}: is {kind}, expected an image file; name the images in it")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise OSError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
+    return decode_image(data, str(path))
+
+
+def decode_image(data: bytes, name: str) -> RGB:
+    """Decode an image held in memory, as `open_image` does.
+
+    Args:
+        data: the bytes of an image file.
+        name: what messages call it: a path or a URL.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        ValueError: the data is empty, not an image, or larger than Pillow's limit.
+        OSError: the data is cut short or broken.
+    """
+    if not data:
+        raise ValueError(f"{name}: is empty, 0 bytes; copy or download it again")
+    with _open(data, name) as image:
+        try:
+            return _to_rgb(_upright(image))
+        # Pillow's decoders raise errors of many kinds on broken data.
+        except Exception as error:
+            raise OSError(_broken(name, error)) from error
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    """Read the header and refuse what would need too much memory, before any pixel is decoded."""
+    Image.init()
+    formats = [format for format in Image.ID if format not in REFUSED_FORMATS]
+    limit = Image.MAX_IMAGE_PIXELS
+    too_large = f"{name}: more pixels than the limit of {limit}; make it smaller in an editor"
+    try:
+        image = Image.open(BytesIO(data), formats=formats)
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"{name}: not an image that can be read: it begins with {data[:12]!r}; "
+            "use JPEG, PNG, WebP or another format that Pillow reads"
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(too_large) from error
+    except Exception as error:
+        raise OSError(_broken(name, error)) from error
+    if limit is not None and image.width * image.height > limit:
+        raise ValueError(too_large)
+    return image
+
+
+def _broken(name: str, error: Exception) -> str:
+    detail = " ".join(str(error).split()) or type(error).__name__
+    return f"{name}: broken or cut short: {detail}; copy or download it again"
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    # Broken EXIF says nothing about the pixels, which are whole.
+    except Exception:
+        return image
+
+
+def _to_rgb(image: Image.Image) -> RGB:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = Image.fromarray(_to_bytes(np.asarray(image)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        background = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(background, image)
+    return np.array(image.convert("RGB"))
+
+
+def _to_bytes(values: np.ndarray) -> UInt8[np.ndarray, "H W"]:
+    """Scale 16 bits to 8; stretch what is wider, from its smallest to its largest value."""
+    values = values.astype(np.float64)
+    low, high = values.min(), values.max()
+    if not np.isfinite([low, high]).all():
+        raise ValueError("it holds values that are NaN or infinite")
+    whole = (values == np.rint(values)).all()
+    if whole and low >= 0 and high <= _SIXTEEN_BITS:
+        low, high = 0, _SIXTEEN_BITS
+    return np.rint((values - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)

@@ -1,0 +1,63 @@
+"""What a person names images by: files, folders, patterns and URLs, as one list to be opened."""
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxcap.vision.download import fetch_image, is_url
+from jaxcap.vision.folders import is_image_name
+from jaxcap.vision.images import RGB, open_image
+
+
+class Sources(NamedTuple):
+    """Images that were named.
+
+    Attributes:
+        images: paths and URLs, each once, in the order named.
+        faults: what names no image, with the reason.
+    """
+
+    images: list[str]
+    faults: list[tuple[str, str]]
+
+
+def find_sources(names: Sequence[str]) -> Sources:
+    """Spell out folders and patterns.
+
+    Args:
+        names: a file, which is taken whatever its ending; a folder, of which the images in it are,
+            without those in folders below; a pattern with `*`, `?`, `[...]` or `**`, of which the
+            images are; or a URL.
+    """
+    images: dict[str, None] = {}
+    faults = []
+    for name in names:
+        if is_url(name) or Path(name).is_file():
+            found = [name]
+        elif Path(name).is_dir():
+            found = sorted(str(path) for path in Path(name).iterdir() if _is_image(path))
+        elif glob.has_magic(name):
+            found = sorted(path for path in glob.glob(name, recursive=True) if _is_image(path))
+        else:
+            found = [name]
+        if not found:
+            faults.append((name, f"no images in {name}"))
+        images.update(dict.fromkeys(found))
+    return Sources(list(images), faults)
+
+
+def open_source(source: str, *, allow_private: bool = False) -> RGB:
+    """Open a file or fetch a URL; raises as `open_image` and `fetch_image` do.
+
+    Args:
+        source: a path or a URL.
+        allow_private: also fetch from addresses that are not public.
+    """
+    if is_url(source):
+        return fetch_image(source, allow_private=allow_private)
+    return open_image(source)
+
+
+def _is_image(path: str | Path) -> bool:
+    return is_image_name(Path(path)) and Path(path).is_file()

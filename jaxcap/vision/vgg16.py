@@ -1,0 +1,183 @@
+"""VGG16 up to its second hidden layer: a picture to the 4096 features called fc7, after ReLU.
+
+Simonyan and Zisserman (2015), arXiv 1409.1556, configuration D. These are the features that the
+course's captioners were trained on. The weights (528 MB) do not ship with jaxcap: they come from a
+file that the user names, safetensors or npz, with torchvision's names (`features.0.weight`,
+`classifier.3.bias`, ...).
+
+Names do not say how pixels are to be prepared, and the two sets of weights in circulation differ:
+
+- `TORCHVISION`: weights trained by torchvision (`vgg16-397923af`). RGB, bytes over 255, minus
+  ImageNet's mean, over its deviation; bilinear, the middle 224 of a shorter side of 256.
+- `CAFFE`: the authors' own weights, carried over from Caffe under torchvision's names
+  (`vgg16-00b39a1b`). BGR, bytes minus the mean; bilinear, the whole picture squeezed to 224. The
+  course's features are older than torchvision's weights and so come from these; how the course
+  resized its pictures is not recorded.
+
+Layout is NHWC. PyTorch's is NCHW, so the kernels are transposed at loading, and the kernel of fc6,
+which sees the last grid flattened, channels first, has its rows put in the order of NHWC.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float
+
+from jaxcap.vision.preprocessing import Preprocessing
+from jaxcap.vision.tensors import read_tensors
+
+Params = Mapping[str, Float[Array, "..."]]
+
+FEATURE_DIM = 4096
+# Widths of the convolutions between two poolings.
+STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+TORCHVISION = Preprocessing(
+    size=224,
+    fit="crop",
+    crop_share=224 / 256,
+    filter="bilinear",
+    channels="RGB",
+    mean=(123.675, 116.28, 103.53),
+    scale=(58.395, 57.12, 57.375),
+)
+CAFFE = Preprocessing(
+    size=224,
+    fit="squeeze",
+    filter="bilinear",
+    channels="BGR",
+    mean=(103.939, 116.779, 123.68),
+    scale=(1.0, 1.0, 1.0),
+)
+
+_HIDDEN = ("classifier.0", "classifier.3")
+
+
+def convolution_names(stages: Sequence[Sequence[int]] = STAGES) -> list[list[str]]:
+    """Name the convolutions, stage by stage; torchvision counts the ReLUs and poolings too."""
+    names, index = [], 0
+    for stage in stages:
+        names.append([f"features.{index + 2 * place}" for place in range(len(stage))])
+        index += 2 * len(stage) + 1
+    return names
+
+
+def file_shapes(
+    stages: Sequence[Sequence[int]] = STAGES, hidden: int = FEATURE_DIM, size: int = 224
+) -> dict[str, tuple[int, ...]]:
+    """List the tensors that a weights file must hold, with PyTorch's shapes.
+
+    Args:
+        stages: widths of the convolutions.
+        hidden: width of fc6 and fc7.
+        size: height and width of the pictures.
+    """
+    shapes, width_in = {}, 3
+    for names, widths in zip(convolution_names(stages), stages, strict=True):
+        for name, width in zip(names, widths, strict=True):
+            shapes[f"{name}.weight"] = (width, width_in, 3, 3)
+            shapes[f"{name}.bias"] = (width,)
+            width_in = width
+    width_in *= (size >> len(stages)) ** 2
+    for name in _HIDDEN:
+        shapes[f"{name}.weight"] = (hidden, width_in)
+        shapes[f"{name}.bias"] = (hidden,)
+        width_in = hidden
+    return shapes
+
+
+def load_params(path: Path) -> dict[str, Float[Array, "..."]]:
+    """Load weights from a file with torchvision's names.
+
+    Raises:
+        ValueError: a tensor is missing or has another shape; the message names it.
+        OSError: the file is broken.
+    """
+    return from_torchvision(read_tensors(path, file_shapes()))
+
+
+def from_torchvision(
+    tensors: Mapping[str, Float[np.ndarray, "..."]],
+) -> dict[str, Float[Array, "..."]]:
+    """Bring PyTorch's tensors to this module's layout, under the same names.
+
+    Args:
+        tensors: kernels (O, I, 3, 3), matrices (O, I) and biases, as `file_shapes` lists them.
+
+    Returns:
+        Kernels (3, 3, I, O), matrices (I, O) and biases.
+    """
+    convolutions = [name for name in tensors if tensors[name].ndim == 4]
+    channels = len(tensors[convolutions[-1]])
+    params = {}
+    for name, tensor in tensors.items():
+        if tensor.ndim == 4:
+            tensor = tensor.transpose(2, 3, 1, 0)
+        elif name == f"{_HIDDEN[0]}.weight":
+            side = round((tensor.shape[1] / channels) ** 0.5)
+            grid = tensor.reshape(-1, channels, side, side)
+            tensor = grid.transpose(2, 3, 1, 0).reshape(tensor.shape[1], -1)
+        elif tensor.ndim == 2:
+            tensor = tensor.T
+        params[name] = jnp.asarray(tensor)
+    return params
+
+
+@partial(jax.jit, static_argnames="stages")
+def fc7(
+    params: Params, images: Float[Array, "N S S 3"], stages: Sequence[Sequence[int]] = STAGES
+) -> Float[Array, "N H"]:
+    """Encode pictures.
+
+    Args:
+        params: the parameters, as `from_torchvision` gives them.
+        images: normalised pictures, as `TORCHVISION` or `CAFFE` makes them.
+        stages: widths of the convolutions, as tuples.
+
+    Returns:
+        (N, 4096), the second hidden layer after its ReLU.
+    """
+    x = images
+    for names in convolution_names(stages):
+        for name in names:
+            x = lax.conv_general_dilated(
+                x,
+                params[f"{name}.weight"],
+                window_strides=(1, 1),
+                padding="SAME",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+            x = jax.nn.relu(x + params[f"{name}.bias"][None, None, None])
+        x = nn.max_pool(x, (2, 2), strides=(2, 2))
+    x = x.reshape(len(x), -1)
+    for name in _HIDDEN:
+        x = jax.nn.relu(x @ params[f"{name}.weight"] + params[f"{name}.bias"][None])
+    return x
+
+
+class VGG16(nn.Module):
+    """The network as a Flax module; its parameters are those of `fc7`.
+
+    Attributes:
+        stages: widths of the convolutions between two poolings.
+        hidden: width of fc6 and fc7.
+    """
+
+    stages: tuple[tuple[int, ...], ...] = STAGES
+    hidden: int = FEATURE_DIM
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "N S S 3"]) -> Float[Array, "N H"]:
+        params = {}
+        for name, shape in file_shapes(self.stages, self.hidden, images.shape[1]).items():
+            if name.endswith(".weight"):
+                shape = (*shape[2:], *shape[1::-1])
+                params[name] = self.param(name, nn.initializers.he_normal(), shape)
+            else:
+                params[name] = self.param(name, nn.initializers.zeros, shape)
+        return fc7(params, images, self.stages)
