@@ -1,0 +1,126 @@
+"""CIDEr-D, the consensus of a candidate with its references.
+
+Vedantam, Zitnick and Parikh (2015): a sentence is a vector for each n = 1 ... 4 of its n-grams'
+counts, weighted by log(N / df), where df is the number of images with the n-gram in a reference.
+A candidate's score is ten times the mean over n and over its references of the cosine of the two
+vectors, the candidate's counts cut down to the reference's, times exp(-d^2 / (2 sigma^2)) for a
+difference d of the lengths. An n-gram that no reference has counts as if one image had it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from jaxcap.scoring.ngrams import Counted, NgramCounts, distinct, places_of, sum_at
+from jaxcap.scoring.references import References
+
+
+class _Vectors(NamedTuple):
+    """Sentences as vectors of n-grams of one order, E entries in all."""
+
+    counts: NgramCounts
+    weight: Float64[np.ndarray, " E"]
+    norm: Float64[np.ndarray, " S"]
+
+
+class CiderD:
+    """The scorer for one set of references, whose vectors and frequencies it keeps.
+
+    Args:
+        references: the references of N images. With one image every score is 0, for log(1 / 1) is.
+        sigma: how far lengths may differ, in words.
+    """
+
+    def __init__(self, references: References, sigma: float = 6.0) -> None:
+        self.references = references
+        self.sigma = sigma
+        self._idf = [
+            _inverse_frequencies(references, n)
+            for n in range(1, len(references.index.counted.orders) + 1)
+        ]
+        self._vectors = self._vectors_of(references.index.counted)
+
+    def __call__(
+        self, candidates: Counted, images: Int64[np.ndarray, " C"] | None = None
+    ) -> Float64[np.ndarray, " C"]:
+        """Score candidates; the corpus score is the mean.
+
+        Args:
+            candidates: C candidates, counted by `references.index`.
+            images: (C,) the image of each, as its place in `references`; an image may occur often
+                or not at all. By default candidate i is of image i.
+        """
+        if images is None:
+            images = np.arange(len(self.references))
+        if len(images) != len(candidates.lengths):
+            raise ValueError(
+                f"found {len(candidates.lengths)} candidates of {len(images)} images, expected "
+                "one image a candidate"
+            )
+        theirs, first = self.references.index.counted.lengths, self.references.first
+        # Every candidate meets every reference of its image.
+        candidate, reference = _spread(first[images], first[images + 1])
+        # The reference scorer takes a length in pairs of words, so that 0 and 1 words are equal.
+        difference = np.maximum(candidates.lengths[candidate] - 1, 0) - np.maximum(
+            theirs[reference] - 1, 0
+        )
+        cosines = np.zeros(len(candidate))
+        start = np.cumsum(first[images + 1] - first[images]) - first[images + 1]
+        for ours, known in zip(self._vectors_of(candidates), self._vectors, strict=True):
+            dots = self._dots(ours, known, images, start, len(candidate))
+            norms = ours.norm[candidate] * known.norm[reference]
+            cosines += np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0)
+        cosines *= np.exp(-(difference**2) / (2 * self.sigma**2))
+        sums = sum_at(candidate, cosines, len(images))
+        return 10 * sums / len(self._vectors) / (first[images + 1] - first[images])
+
+    def _vectors_of(self, counted: Counted) -> list[_Vectors]:
+        vectors = []
+        for idf, counts in zip(self._idf, counted.orders, strict=True):
+            unknown = counts.gram >= len(idf)
+            weight = np.full(len(counts.gram), np.log(len(self.references)))
+            weight[~unknown] = idf[counts.gram[~unknown]]
+            weight *= counts.times
+            norm = np.sqrt(sum_at(counts.sentence, weight**2, len(counted.lengths)))
+            vectors.append(_Vectors(counts, weight, norm))
+        return vectors
+
+    def _dots(
+        self,
+        ours: _Vectors,
+        known: _Vectors,
+        images: Int64[np.ndarray, " C"],
+        start: Int64[np.ndarray, " C"],
+        pairs: int,
+    ) -> Float64[np.ndarray, " P"]:
+        """The products of candidates and references, where `start` + reference is the pair."""
+        first = np.searchsorted(known.counts.sentence, self.references.first)
+        candidate, entry = _spread(first[images], first[images + 1])
+        size = int(max(ours.counts.gram.max(initial=0), known.counts.gram.max(initial=0))) + 1
+        places = places_of(
+            ours.counts.sentence * size + ours.counts.gram,
+            candidate * size + known.counts.gram[entry],
+        )
+        shared = places >= 0
+        candidate, entry = candidate[shared], entry[shared]
+        weight = known.weight[entry]
+        product = np.minimum(ours.weight[places[shared]], weight) * weight
+        return sum_at(start[candidate] + known.counts.sentence[entry], product, pairs)
+
+
+def _inverse_frequencies(references: References, n: int) -> Float64[np.ndarray, " G"]:
+    counts, size = references.index.counted.orders[n - 1], references.index.sizes[n - 1]
+    pairs = distinct(references.image[counts.sentence] * size + counts.gram)
+    frequency = np.bincount(pairs % max(size, 1), minlength=size)
+    return np.log(len(references)) - np.log(frequency)
+
+
+def _spread(
+    first: Int64[np.ndarray, " C"], stop: Int64[np.ndarray, " C"]
+) -> tuple[Int64[np.ndarray, " P"], Int64[np.ndarray, " P"]]:
+    """All of the ranges first[i] ... stop[i] in a row: the i, and the members."""
+    lengths = stop - first
+    owner = np.repeat(np.arange(len(first)), lengths)
+    skipped = np.repeat(np.cumsum(lengths) - lengths - first, lengths)
+    return owner, np.arange(len(owner)) - skipped

@@ -1,0 +1,138 @@
+"""All that is said of a set of captions, as a table and as JSON."""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxcap.data.tokenizer import tokenize
+from jaxcap.scoring.diversity import Diversity, diversity
+from jaxcap.scoring.java import java_scores
+from jaxcap.scoring.results import match, read_references, read_results
+from jaxcap.scoring.scores import ImageScores, Scorer, Scores
+
+_NAMES = {
+    "BLEU-1": "bleu_1",
+    "BLEU-2": "bleu_2",
+    "BLEU-3": "bleu_3",
+    "BLEU-4": "bleu_4",
+    "METEOR": "",
+    "ROUGE-L": "rouge_l",
+    "CIDEr": "cider",
+    "SPICE": "",
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Captions, their references, and every score of them."""
+
+    captions: Mapping[int, str]
+    references: Mapping[int, Sequence[str]]
+    scores: Scores
+    images: ImageScores
+    java: Mapping[str, float]  # METEOR and SPICE, where they could be had
+    diversity: Diversity
+    notes: Sequence[str]  # a sentence for each score that is left out, and its reason
+    urls: Mapping[int, str]  # of pictures, where they are known
+
+    def named_scores(self) -> dict[str, float]:
+        """The scores of the corpus by their usual names, in the usual order."""
+        found = {name: getattr(self.scores, field) for name, field in _NAMES.items() if field}
+        found.update(self.java)
+        return {name: found[name] for name in _NAMES if name in found}
+
+    def table(self) -> str:
+        """For a terminal."""
+        rows = [f"{name:<10}{value:.4f}" for name, value in self.named_scores().items()]
+        varied = self.diversity
+        rows += [
+            f"{'captions':<10}{varied.captions:,}, {varied.different:,} different, "
+            f"{varied.mean_length:.2f} words long",
+            f"{'words':<10}{varied.vocabulary:,} different; "
+            f"distinct-1 {varied.distinct_1:.4f}, distinct-2 {varied.distinct_2:.4f}",
+        ]
+        if varied.novel is not None:
+            rows.append(f"{'novel':<10}{varied.novel:.1%} of the captions")
+        return "\n".join([*rows, *self.notes])
+
+    def as_json(self) -> dict[str, Any]:
+        """The same and more digits, with CIDEr, ROUGE-L and BLEU-4 of each image."""
+        per_image = zip(
+            self.images.image_ids,
+            self.images.cider.tolist(),
+            self.images.rouge_l.tolist(),
+            self.images.bleu[3].tolist(),
+            strict=True,
+        )
+        return {
+            "scores": self.named_scores(),
+            "diversity": asdict(self.diversity),
+            "left_out": list(self.notes),
+            "images": [
+                {
+                    "image_id": image,
+                    "caption": self.captions[image],
+                    "CIDEr": cider,
+                    "ROUGE-L": rouge,
+                    "BLEU-4": bleu,
+                }
+                for image, cider, rouge, bleu in per_image
+            ],
+        }
+
+
+def evaluate(
+    captions: Mapping[int, str],
+    references: Mapping[int, Sequence[str]],
+    *,
+    java: bool = True,
+    training: Iterable[str] | None = None,
+    urls: Mapping[int, str] | None = None,
+) -> Evaluation:
+    """Score captions and measure their variety.
+
+    Args:
+        captions: one for each image.
+        references: for each image its references.
+        java: also compute METEOR and SPICE, where Java and their programs are installed.
+        training: the captions that the captioner has seen, to tell which are novel.
+        urls: of pictures.
+
+    Raises:
+        ValueError: the two are not about the same images, or an image has no reference.
+    """
+    scorer = Scorer(references)
+    scores, images = scorer.score_images(captions)
+    words = {image: tokenize(captions[image]) for image in references}
+    varied = diversity(
+        list(words.values()),
+        None if training is None else [tokenize(sentence) for sentence in training],
+    )
+    if sentence := varied.warning():
+        warnings.warn(sentence, stacklevel=2)
+    if len(references) == 1:
+        warnings.warn("CIDEr of a single image is 0 whatever the caption", stacklevel=2)
+    by_java, notes = {}, []
+    if java:
+        by_java, notes = java_scores(list(words.values()), scorer.references.by_image())
+    return Evaluation(captions, references, scores, images, by_java, varied, notes, urls or {})
+
+
+def evaluate_results(results: Path, references: Path, *, java: bool = True) -> Evaluation:
+    """Score a file of results against a file of references, in COCO's forms.
+
+    Args:
+        results: `[{"image_id": 1, "caption": "a cat"}, ...]`.
+        references: `{"annotations": [{"image_id": 1, "caption": "A cat."}, ...]}`; only the images
+            with a caption in `results` take part.
+        java: also compute METEOR and SPICE, where Java and their programs are installed.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is not of its form, or no image has both; the message names the entry.
+    """
+    captions, file = read_results(results), read_references(references)
+    matched = match(captions, file.captions, results, references)
+    return evaluate(captions, matched, java=java, urls=file.urls)

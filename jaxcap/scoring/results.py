@@ -1,0 +1,176 @@
+"""COCO's files of results and of references, read with suspicion.
+
+Results are a list `[{"image_id": 1, "caption": "a cat"}, ...]`, one entry an image; references an
+object `{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}, ...]}`, any number an image.
+What would make a wrong score is one ValueError that names the file and the entry; what can be
+scored all the same is one warning with a count.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxcap.data.json_files import read_json_value
+
+_RESULTS_FORM = '[{"image_id": 1, "caption": "a cat"}]'
+_REFERENCES_FORM = '{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}]}'
+
+
+@dataclass(frozen=True)
+class ReferenceFile:
+    """What a file of references holds."""
+
+    captions: dict[int, list[str]]  # by image, none empty
+    urls: dict[int, str]  # of the images that have one
+
+
+def read_results(path: Path) -> dict[int, str]:
+    """Read one caption for each image.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not of the form above, empty, or has an image twice.
+    """
+    value = read_json_value(path)
+    if isinstance(value, dict) and "annotations" in value:
+        raise ValueError(
+            f"{path}: is a file of references, expected results {_RESULTS_FORM}; "
+            "were --results and --references exchanged?"
+        )
+    captions: dict[int, str] = {}
+    for where, image, caption in _entries(path, value, "", _RESULTS_FORM):
+        if image in captions:
+            raise ValueError(
+                f"{path}: {where} is the second caption of image {image}, expected one an image"
+            )
+        captions[image] = caption
+    if not captions:
+        raise ValueError(f"{path}: holds no captions, expected the form {_RESULTS_FORM}")
+    if empty := sum(not caption.strip() for caption in captions.values()):
+        warnings.warn(f"{path}: {empty} captions are empty; they count as wrong", stacklevel=2)
+    return captions
+
+
+def read_references(path: Path) -> ReferenceFile:
+    """Read the references of each image.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not of the form above, empty, or has an annotation's id twice.
+    """
+    value = read_json_value(path)
+    if isinstance(value, list):
+        raise ValueError(
+            f"{path}: is a file of results, expected references {_REFERENCES_FORM}; "
+            "were --results and --references exchanged?"
+        )
+    if not isinstance(value, dict) or "annotations" not in value:
+        found = sorted(value) if isinstance(value, dict) else type(value).__name__
+        raise ValueError(f"{path}: holds {found}, expected the form {_REFERENCES_FORM}")
+    annotations = value["annotations"]
+    captions: dict[int, list[str]] = {}
+    for _, image, caption in _entries(path, annotations, "annotations", _REFERENCES_FORM):
+        captions.setdefault(image, []).append(caption)
+    if not captions:
+        raise ValueError(f"{path}: annotations is empty, expected the form {_REFERENCES_FORM}")
+    _check_ids(path, annotations)
+    if empty := sum(not caption.strip() for image in captions.values() for caption in image):
+        warnings.warn(
+            f"{path}: {empty} references are empty; they count as references of no words, as in "
+            "the reference scorer",
+            stacklevel=2,
+        )
+    return ReferenceFile(captions, _urls(value.get("images")))
+
+
+def match(
+    captions: dict[int, str], references: dict[int, list[str]], results_path: Path, path: Path
+) -> dict[int, list[str]]:
+    """The references of the images that have a caption, in the order of the captions.
+
+    Captions of images without references are taken out of `captions`, with a warning.
+
+    Raises:
+        ValueError: no image has both.
+    """
+    lacking = [image for image in captions if image not in references]
+    if len(lacking) == len(captions):
+        raise ValueError(
+            f"no image of {results_path} has a reference in {path}: it has the images "
+            f"{_some(captions)} and the references are of {_some(references)}"
+        )
+    for image in lacking:
+        del captions[image]
+    if lacking:
+        warnings.warn(
+            f"{results_path}: {len(lacking)} captions are of images without references and are "
+            f"left out, first image {lacking[0]}",
+            stacklevel=2,
+        )
+    if missing := len(references.keys() - captions.keys()):
+        first = next(image for image in references if image not in captions)
+        warnings.warn(
+            f"{results_path}: {missing} of the {len(references)} images with references have no "
+            f"caption, first image {first}; the scores are those of the other {len(captions)}",
+            stacklevel=2,
+        )
+    return {image: references[image] for image in captions}
+
+
+def _entries(path: Path, value: Any, name: str, form: str) -> Iterator[tuple[str, int, str]]:
+    """Place, image and caption of each entry."""
+    if not isinstance(value, list):
+        found = type(value).__name__
+        raise ValueError(f"{path}: {name or 'it'} is a {found}, expected the form {form}")
+    texts = 0
+    for i, entry in enumerate(value):
+        where = f"{name}[{i}]" if name else f"entry {i}"
+        if not isinstance(entry, dict):
+            raise ValueError(f"{path}: {where} is {entry!r:.80}, expected the form {form}")
+        for field in ("image_id", "caption"):
+            if field not in entry:
+                raise ValueError(
+                    f"{path}: {where} has no {field}, only {sorted(entry)}; expected {form}"
+                )
+        image, caption = entry["image_id"], entry["caption"]
+        if isinstance(image, str) and image.isascii() and image.isdigit():
+            texts += 1
+            image = int(image)
+        if not isinstance(image, int) or isinstance(image, bool):
+            raise ValueError(f"{path}: {where} has image_id {image!r:.80}, expected an integer")
+        if not isinstance(caption, str):
+            raise ValueError(f"{path}: {where} has caption {caption!r:.80}, expected a string")
+        yield where, image, caption
+    if texts:
+        warnings.warn(
+            f"{path}: {texts} image ids are strings of digits and are read as numbers", stacklevel=3
+        )
+
+
+def _check_ids(path: Path, annotations: list[dict[str, Any]]) -> None:
+    seen: dict[object, int] = {}
+    for i, annotation in enumerate(annotations):
+        number = annotation.get("id")
+        if isinstance(number, int | str) and seen.setdefault(number, i) != i:
+            raise ValueError(
+                f"{path}: annotations[{i}] has the id {number} of annotations[{seen[number]}] once "
+                "more; was a part of the file joined to it twice?"
+            )
+
+
+def _urls(images: Any) -> dict[int, str]:
+    """Where pictures are found; nothing depends on it but the sheet."""
+    found = {}
+    for image in images if isinstance(images, list) else []:
+        if isinstance(image, dict) and isinstance(image.get("id"), int):
+            url = image.get("coco_url") or image.get("flickr_url") or image.get("url")
+            if isinstance(url, str):
+                found[image["id"]] = url
+    return found
+
+
+def _some(images: dict[int, Any]) -> str:
+    first = ", ".join(map(str, list(images)[:3]))
+    return first if len(images) <= 3 else f"{first} and {len(images) - 3} more"
