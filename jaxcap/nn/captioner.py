@@ -5,6 +5,9 @@
     h  = rnn or lstm(x, h0; Wx, Wh, b)                   (N, T, H)
     logits = h @ W_vocab + b_vocab                       (N, T, V)
 
+With `init_cell` the LSTM's cell state starts from the features as well, as
+`c0 = features @ W_cell + b_cell` (Xu et al. 2015, section 3.1.2); it starts from zero elsewhere.
+
 Axes: N captions, T steps, D features, W word vector, H hidden, V words. Parameters are a flat
 dictionary under the notebook's names, with the shapes and the initial scales of its course code,
 so that a model trained there loads here and the other way round.
@@ -56,6 +59,7 @@ class CaptionerConfig:
     wordvec_dim: int = 256
     hidden_dim: int = 512
     cell: str = "lstm"
+    init_cell: bool = False
     dropout: float = 0.0
 
     def __post_init__(self):
@@ -64,6 +68,8 @@ class CaptionerConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.cell not in CELLS:
             raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {self.cell}")
+        if self.init_cell and self.cell != "lstm":
+            raise ValueError(f"init_cell needs the cell lstm, got {self.cell}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
 
@@ -71,9 +77,11 @@ class CaptionerConfig:
         """Shape of every parameter by its name."""
         D, W, H, V = self.feature_dim, self.wordvec_dim, self.hidden_dim, self.vocab_size
         G = 4 * H if self.cell == "lstm" else H
+        cell: dict[str, tuple[int, ...]] = {"W_cell": (D, H), "b_cell": (H,)}
         return {
             "W_proj": (D, H),
             "b_proj": (H,),
+            **(cell if self.init_cell else {}),
             "W_embed": (V, W),
             "Wx": (W, G),
             "Wh": (H, G),
@@ -132,15 +140,13 @@ def _hidden_states(
 ) -> Float[Array, "T N H"]:
     """Hidden state after each word, time first; dropout where there is a key."""
     keys = (None,) * 3 if key is None else jax.random.split(key, 3)
-    h0 = _initial_hidden(params, _dropout(keys[0], features, config.dropout))
+    first = start(params, config, _dropout(keys[0], features, config.dropout))
     x = _dropout(keys[1], params["W_embed"][words], config.dropout)
-    unroll = lstm if config.cell == "lstm" else rnn
-    _, h = unroll(_cell_params(params), x, h0, time_major=True)
+    if isinstance(first, LSTMCarry):
+        _, h = lstm(_cell_params(params), x, *first, time_major=True)
+    else:
+        _, h = rnn(_cell_params(params), x, *first, time_major=True)
     return _dropout(keys[2], h, config.dropout)
-
-
-def _initial_hidden(params: Params, features: Float[Array, "N D"]) -> Float[Array, "N H"]:
-    return features @ params["W_proj"] + params["b_proj"][None]
 
 
 def _vocabulary_logits(params: Params, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
@@ -174,6 +180,7 @@ def caption_loss(
     captions: Int[Array, "N L"],
     key: Array | None = None,
     null: int = 0,
+    smoothing: float = 0.0,
 ) -> CaptionLoss:
     """Loss of each caption's words given its image and the words before them.
 
@@ -191,15 +198,18 @@ def caption_loss(
     h = _hidden_states(params, config, features, words, key)
     # As rows, since XLA transposes the operands of a product over time and batch together.
     rows, targets = h.reshape(-1, config.hidden_dim), targets.ravel()
-    return temporal_softmax_loss(
-        _vocabulary_logits(params, rows), targets, targets != null, num=features.shape[0]
-    )
+    logits = _vocabulary_logits(params, rows)
+    return temporal_softmax_loss(logits, targets, targets != null, len(features), smoothing)
 
 
 def start(params: Params, config: CaptionerConfig, features: Float[Array, "N D"]) -> Carry:
-    """The carry from which decoding starts: `h0` from the features, cell state zero."""
-    h0 = _initial_hidden(params, features)
-    return LSTMCarry(h0, jnp.zeros_like(h0)) if config.cell == "lstm" else RNNCarry(h0)
+    """The carry before the first word: h0 from the features; c0 from them or zero."""
+    h0 = features @ params["W_proj"] + params["b_proj"][None]
+    if config.cell == "rnn":
+        return RNNCarry(h0)
+    if config.init_cell:
+        return LSTMCarry(h0, features @ params["W_cell"] + params["b_cell"][None])
+    return LSTMCarry(h0, jnp.zeros_like(h0))
 
 
 def step(

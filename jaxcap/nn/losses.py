@@ -20,7 +20,11 @@ class CaptionLoss(NamedTuple):
 
 
 def temporal_softmax_loss(
-    logits: Float[Array, "*B V"], targets: Int[Array, "*B"], mask: Bool[Array, "*B"], num: int
+    logits: Float[Array, "*B V"],
+    targets: Int[Array, "*B"],
+    mask: Bool[Array, "*B"],
+    num: int,
+    smoothing: float = 0.0,
 ) -> CaptionLoss:
     """Softmax cross-entropy of each word, summed over time and averaged over the batch.
 
@@ -35,6 +39,8 @@ def temporal_softmax_loss(
     """
     log_normaliser = jax.nn.logsumexp(logits, axis=-1)
     chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    if smoothing:
+        chosen = (1 - smoothing) * chosen + smoothing * logits.mean(axis=-1)
     nats = jnp.where(mask, log_normaliser - chosen, jnp.zeros_like(chosen)).sum()
     words = jnp.maximum(mask.sum(), 1).astype(nats.dtype)
     return CaptionLoss(per_caption=nats / num, per_word=nats / words)

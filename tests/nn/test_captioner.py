@@ -59,6 +59,16 @@ def test_initial_scales_are_the_courses():
         assert not params[name].any()
 
 
+def test_cell_state_from_the_features():
+    model = config(init_cell=True)
+    params = init_params(jax.random.key(0), model)
+    assert params["W_cell"].shape == (D, 8) and params["b_cell"].shape == (8,)
+    assert not params["b_cell"].any()
+    features, captions = example()
+    grads = jax.grad(lambda p: caption_loss(p, model, features, captions).per_caption)(params)
+    assert grads["W_cell"].any() and grads["b_cell"].any()
+
+
 def test_keys_differ_by_parameter_and_seed():
     a, b = (init_params(jax.random.key(seed), config()) for seed in (0, 1))
     assert not np.allclose(a["Wx"], b["Wx"])
@@ -66,9 +76,9 @@ def test_keys_differ_by_parameter_and_seed():
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
-def test_stepwise_equals_whole_sequence(cell):
-    model = config(cell)
+@pytest.mark.parametrize(("cell", "init_cell"), [("rnn", False), ("lstm", False), ("lstm", True)])
+def test_stepwise_equals_whole_sequence(cell, init_cell):
+    model = config(cell, init_cell=init_cell)
     params = init_params(jax.random.key(0), model, jnp.float64)
     features, captions = example(jnp.float64)
     whole = logits(params, model, features, captions)
@@ -161,6 +171,7 @@ def test_dropout_keeps_the_expected_hidden_state():
     ("change", "message"),
     [
         ({"hidden_dim": 0}, "hidden_dim must be at least 1, got 0"),
+        ({"cell": "rnn", "init_cell": True}, "init_cell needs the cell lstm, got rnn"),
         ({"cell": "gru"}, "cell must be one of lstm, rnn, got gru"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
     ],

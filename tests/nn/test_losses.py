@@ -34,3 +34,13 @@ def test_large_logits_stay_finite():
     logits = jnp.array([[[1e4, 0.0, -1e4]]])
     loss = temporal_softmax_loss(logits, jnp.array([[2]]), jnp.array([[True]]), num=1)
     assert float(loss.per_caption) == pytest.approx(2e4)
+
+
+@pytest.mark.usefixtures("x64")
+def test_smoothing_is_cross_entropy_with_a_spread_target():
+    logits = jax.random.normal(jax.random.key(0), (4, 5), jnp.float64)
+    targets = jnp.array([1, 4, 0, 2])
+    loss = temporal_softmax_loss(logits, targets, targets != 0, num=4, smoothing=0.2)
+    spread = 0.8 * jax.nn.one_hot(targets, 5) + 0.2 / 5
+    expected = -(spread * jax.nn.log_softmax(logits)).sum(-1)[jnp.array([0, 1, 3])]
+    assert float(loss.per_word) == pytest.approx(float(expected.mean()), rel=1e-12)
