@@ -110,7 +110,8 @@ def _colours(images: np.ndarray) -> np.ndarray:
     stride = max(1, images.shape[1] // 64)
     x = images[:, ::stride, ::stride].astype(np.float32) / 255
     red, green, blue = x[..., 0], x[..., 1], x[..., 2]
-    high, low = x.max(-1), x.min(-1)
+    high = np.maximum(np.maximum(red, green), blue)
+    low = np.minimum(np.minimum(red, green), blue)
     chroma = high - low
     safe = np.maximum(chroma, 1e-6)
     hue = np.where(
@@ -130,7 +131,9 @@ def _colours(images: np.ndarray) -> np.ndarray:
 def _contours(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return edges by direction and contours by direction and turn, (N, blocks, 8 or 64)."""
     count, side = images.shape[:2]
-    value = np.minimum(images.max(-1).astype(np.float32) / 255, _NO_LONGER_DARK)
+    red, green, blue = np.moveaxis(images, -1, 0)
+    highest = np.maximum(np.maximum(red, green), blue)
+    value = np.minimum(highest.astype(np.float32) / 255, _NO_LONGER_DARK)
     across, down = np.zeros_like(value), np.zeros_like(value)
     across[:, :, 1:-1] = value[:, :, 2:] - value[:, :, :-2]
     down[:, 1:-1] = value[:, 2:] - value[:, :-2]
