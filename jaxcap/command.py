@@ -1,0 +1,84 @@
+"""What all commands share: the flags they have in common, and how they start and fail."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import platformdirs
+from absl import app, flags, logging
+
+from jaxcap.data.datasets import DATASETS
+from jaxcap.vision.encoder import DEFAULT_ENCODER, ENCODERS
+
+DATASET = flags.DEFINE_enum(
+    "dataset",
+    None,
+    DATASETS,
+    "What to read: the embedded scenes, or the course's COCO files. The default is coco where "
+    "--data_dir is given, and scenes elsewhere.",
+)
+DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder of the course's files; with --dataset=scenes, where to keep the scenes.",
+)
+ENCODER = flags.DEFINE_enum(
+    "encoder",
+    None,
+    ENCODERS,
+    f"Network that makes features of pictures. The default is {DEFAULT_ENCODER} where features are "
+    "made to train on, and the captioner's own where it captions.",
+)
+ENCODER_WEIGHTS = flags.DEFINE_string(
+    "encoder_weights",
+    None,
+    "Safetensors or npz file with the encoder's weights; vgg16 and vgg16-caffe need one.",
+)
+SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
+TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an error arose.")
+
+
+def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
+    """Read the flags, call `main`, and leave with its exit code.
+
+    With `arguments`, `main` is called with the list of what stands beside the flags; otherwise
+    anything there is an error.
+
+    An error that the library raises on bad input becomes one line on stderr and exit code 1.
+    Compiled programs are kept between runs in the user's cache folder, unless
+    `JAX_COMPILATION_CACHE_DIR` names another.
+    """
+
+    def guarded(argv: list[str]) -> int | None:
+        if argv[1:] and not arguments:
+            raise app.UsageError(f"unexpected argument {argv[1]}: everything is given by flags")
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.ERROR)
+        warnings.showwarning = _show_warning
+        if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+            jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        try:
+            return main(argv[1:]) if arguments else main()
+        except (OSError, ValueError, ArithmeticError, ImportError) as error:
+            if TRACEBACK.value:
+                raise
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+
+    app.run(guarded)
+
+
+def cache_folder() -> Path:
+    """Where jaxcap keeps what it can make again: `JAXCAP_CACHE`, or the user's cache folder."""
+    return Path(os.environ.get("JAXCAP_CACHE") or platformdirs.user_cache_dir("jaxcap"))
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    del category, filename, lineno, line
+    print(f"warning: {message}", file=file or sys.stderr)

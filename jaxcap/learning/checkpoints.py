@@ -1,0 +1,335 @@
+"""Checkpoints of a run: Orbax for the arrays, and beside them what makes sense of the arrays.
+
+A checkpoint is a folder named by its iteration, written whole or not at all, with the items
+
+    params     the parameters by the notebook's names
+    training   step, optimiser state and random key: the rest of the `TrainState`
+    info       JSON: model, training, vocabulary, data set and seed; see `CheckpointInfo`
+    metrics    the validation loss, by which the best checkpoint is known
+
+Kept are the newest two and the best. Nothing is pickled.
+"""
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.learning.loop import TrainingConfig, TrainState
+from jaxcap.learning.optimiser import OptimiserConfig
+from jaxcap.nn.captioner import CaptionerConfig, Params, init_params
+
+FORMAT = 1
+"""Version of this layout; a checkpoint of another is refused."""
+
+T = TypeVar("T")
+
+
+class FormatError(ValueError):
+    """A checkpoint of another format, which no older checkpoint would mend."""
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint says of itself beside its arrays.
+
+    Attributes:
+        model: shape of the captioner.
+        training: how it was trained.
+        vocabulary: what its word ids mean.
+        data: identity of the data set, as `CaptionData.identity` gives it.
+        source: the arguments with which the data set is loaded again.
+        seed: of the run.
+    """
+
+    model: CaptionerConfig
+    training: TrainingConfig
+    vocabulary: Vocabulary
+    data: dict[str, Any]
+    source: dict[str, Any]
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain JSON values, with the format's version."""
+        fields = dataclasses.asdict(self)
+        fields["vocabulary"] = list(self.vocabulary.idx_to_word)
+        return {"format": FORMAT, **fields}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], where: Path) -> "CheckpointInfo":
+        """Read what `to_json` gave.
+
+        Raises:
+            FormatError: `where` was written in another format.
+        """
+        if value.get("format") != FORMAT:
+            raise FormatError(
+                f"{where}: has checkpoint format {value.get('format')}, this version reads "
+                f"format {FORMAT}: use the version of jaxcap that wrote it"
+            )
+        training = dict(value["training"])
+        training["optimiser"] = OptimiserConfig(**training["optimiser"])
+        return cls(
+            model=CaptionerConfig(**value["model"]),
+            training=TrainingConfig(**training),
+            vocabulary=Vocabulary(tuple(value["vocabulary"])),
+            data=value["data"],
+            source=value["source"],
+            seed=value["seed"],
+        )
+
+    def check_vocabulary(self, vocabulary: Vocabulary, source: Path, where: Path) -> None:
+        """Refuse words other than the checkpoint's, even as many in another order.
+
+        Args:
+            vocabulary: the words now.
+            source: where they come from.
+            where: the checkpoint.
+
+        Raises:
+            ValueError: the vocabularies differ; the message names both.
+        """
+        if vocabulary == self.vocabulary:
+            return
+        pairs = zip(self.vocabulary.idx_to_word, vocabulary.idx_to_word, strict=False)
+        first = next((i for i, (ours, theirs) in enumerate(pairs) if ours != theirs), None)
+        differ = ""
+        if first is not None:
+            old, new = self.vocabulary.idx_to_word[first], vocabulary.idx_to_word[first]
+            differ = f"; id {first} is {old!r} in the checkpoint and {new!r} in the data"
+        raise ValueError(
+            f"{where}: was trained on a vocabulary of {len(self.vocabulary)} words "
+            f"({self.vocabulary.digest[:12]}), but {source} has {len(vocabulary)} words "
+            f"({vocabulary.digest[:12]}){differ}: give the data it was trained on, or train anew"
+        )
+
+    def check_data(self, data: dict[str, Any], source: Path, where: Path) -> None:
+        """Refuse data whose features another model made; `data` is the identity of what is used.
+
+        Raises:
+            ValueError: name, feature size, kind of features, encoder or projection differ; the
+                message names both.
+        """
+        for field in ("name", "feature_dim", "pca_features", "encoder", "pca"):
+            before, now = self.data.get(field), data.get(field)
+            if before != now:
+                before, now = _differing(before, now)
+                raise ValueError(
+                    f"{where}: was trained on data with {field} {before}, but {source} "
+                    f"has {field} {now}: give the data it was trained on"
+                )
+
+    def check_same_run(self, now: "CheckpointInfo", where: Path) -> None:
+        """Refuse to go on under anything that would change the result, but for `num_epochs`.
+
+        Raises:
+            ValueError: a setting differs; the message names it with both values.
+        """
+        before, after = self._settings(), now._settings()
+        for name, old in before.items():
+            if old != after[name]:
+                raise ValueError(
+                    f"{where}: was trained with {name} {old}, now it is {after[name]}: resume with "
+                    "the same flags, or start another run with --init_from and --checkpoint_dir"
+                )
+
+    def _settings(self) -> dict[str, Any]:
+        training = {
+            field.name: getattr(self.training, field.name)
+            for field in dataclasses.fields(self.training)
+            if field.name not in ("num_epochs", "optimiser")
+        }
+        # A cosine that is to end elsewhere was another cosine from the start.
+        if self.training.optimiser.lr_schedule == "cosine":
+            training["num_epochs"] = self.training.num_epochs
+        return {
+            **dataclasses.asdict(self.model),
+            **training,
+            **dataclasses.asdict(self.training.optimiser),
+            **{f"data {name}": value for name, value in self.data.items()},
+            "max_train": self.source.get("max_train"),
+            "seed": self.seed,
+        }
+
+
+class Checkpoints:
+    """The checkpoints in a run's folder.
+
+    Raises:
+        FileNotFoundError: there is no such folder, and `create` is false.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = False):
+        self.folder = folder
+        if not create and not folder.is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder, expected one with checkpoints")
+        # Listed first, since a manager that may write deletes them.
+        self._half_written = [
+            path for path in sorted(self.folder.glob("*.orbax-checkpoint-tmp*")) if path.is_dir()
+        ]
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=self._options(create))
+
+    @staticmethod
+    def _options(create: bool) -> ocp.CheckpointManagerOptions:
+        loss = lambda metrics: metrics["val_loss"]  # noqa: E731
+        return ocp.CheckpointManagerOptions(
+            best_fn=loss,
+            best_mode="min",
+            preservation_policy=policies.AnyPreservationPolicy(
+                [policies.LatestN(n=2), policies.BestN(get_metric_fn=loss, reverse=True, n=1)]
+            ),
+            # The state is donated to the next call, so that it must be on disk before it.
+            enable_async_checkpointing=False,
+            create=create,
+            read_only=not create,
+            cleanup_tmp_directories=create,
+        )
+
+    @property
+    def steps(self) -> list[int]:
+        """Iterations of the checkpoints, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def best(self) -> tuple[int, float] | None:
+        """Iteration and validation loss of the best checkpoint; None if none was validated."""
+        step = self._manager.best_step()
+        metrics = None if step is None else self._manager.metrics(step)
+        if step is None or metrics is None or math.isinf(metrics["val_loss"]):
+            return None
+        return step, metrics["val_loss"]
+
+    def path(self, step: int) -> Path:
+        """Folder of the checkpoint of one iteration."""
+        return self.folder / str(step)
+
+    def save(self, state: TrainState, info: CheckpointInfo, val_loss: float | None) -> Path:
+        """Write a checkpoint, and delete those that are neither new nor the best.
+
+        Args:
+            state: what to save; its step names the checkpoint.
+            info: what it says of itself.
+            val_loss: by which it may be the best; None never is.
+
+        Returns:
+            The checkpoint's folder.
+
+        Raises:
+            OSError: it could not be written; earlier checkpoints are as they were.
+        """
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return self.path(step)
+        items = ocp.args.Composite(
+            params=ocp.args.StandardSave(state.params),
+            training=ocp.args.StandardSave(_training_item(state)),
+            info=ocp.args.JsonSave(info.to_json()),
+        )
+        loss = math.inf if val_loss is None or math.isnan(val_loss) else val_loss
+        try:
+            self._manager.save(step, args=items, metrics={"val_loss": loss})
+        except (OSError, ValueError, RuntimeError) as error:
+            raise OSError(
+                f"{self.folder}: could not write the checkpoint of iteration {step} "
+                f"({_first_line(error)}): make room or give another --checkpoint_dir; "
+                "earlier checkpoints are kept"
+            ) from error
+        return self.path(step)
+
+    def load_info(self, step: int) -> CheckpointInfo:
+        """What the checkpoint of an iteration says of itself."""
+        args = ocp.args.Composite(info=ocp.args.JsonRestore())
+        return CheckpointInfo.from_json(
+            self._manager.restore(step, args=args)["info"], self.path(step)
+        )
+
+    def load_params(self, step: int) -> tuple[Params, CheckpointInfo]:
+        """Parameters and description of a checkpoint, without its optimiser state."""
+        info = self.load_info(step)
+        shapes = jax.eval_shape(partial(init_params, config=info.model), jax.random.key(0))
+        return self._restore(step, "params", shapes), info
+
+    def load_state(self, step: int, like: TrainState) -> TrainState:
+        """The whole state of a checkpoint, with the structure and shapes of `like`."""
+        params = self._restore(step, "params", like.params)
+        return like._replace(params=params, **self._restore(step, "training", _training_item(like)))
+
+    def _restore(self, step: int, item: str, like: Any) -> Any:
+        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        args = ocp.args.Composite(**{item: ocp.args.StandardRestore(shapes)})
+        return self._manager.restore(step, args=args)[item]
+
+    def load_newest(self, load: Callable[[int], T], *, best: bool = False) -> tuple[int, T]:
+        """Load the newest checkpoint that can be read, or the best one.
+
+        Args:
+            load: one of the methods above, given an iteration.
+            best: try the best one first.
+
+        Returns:
+            The iteration and what `load` gave. Each checkpoint passed over is warned of.
+
+        Raises:
+            FileNotFoundError: none can be read; the message names the folder and those tried.
+            FormatError: one was written in another format.
+        """
+        for path in self._half_written:
+            warnings.warn(f"{path}: is half-written and passed over", stacklevel=2)
+        self._half_written = []
+        steps = self.steps[::-1]
+        if best and (found := self.best()):
+            steps = [found[0], *(step for step in steps if step != found[0])]
+        for step in steps:
+            try:
+                return step, load(step)
+            except FormatError:
+                raise
+            except Exception as error:  # noqa: BLE001  Orbax raises whatever its parts raise.
+                warnings.warn(
+                    f"{self.path(step)}: cannot be read and is passed over: {_first_line(error)}",
+                    stacklevel=2,
+                )
+        tried = f" (tried {', '.join(map(str, steps))})" if steps else ""
+        raise FileNotFoundError(f"{self.folder}: holds no readable checkpoint{tried}")
+
+    def set_aside_after(self, step: int) -> None:
+        """Rename checkpoints newer than `step`, which could not be read, out of the way.
+
+        Training that goes on from `step` writes those iterations again.
+        """
+        for newer in [newer for newer in self.steps if newer > step]:
+            aside = self.folder / f"unreadable-{newer}"
+            count = 0
+            while aside.exists():
+                count += 1
+                aside = self.folder / f"unreadable-{newer}-{count}"
+            self.path(newer).rename(aside)
+        self._manager.reload()
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        self._manager.close()
+
+
+def _differing(before: Any, now: Any) -> tuple[Any, Any]:
+    """Two values, each cut down to the entries that differ where both are dictionaries."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return before, now
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    return {key: before.get(key) for key in keys}, {key: now.get(key) for key in keys}
+
+
+def _training_item(state: TrainState) -> dict[str, Any]:
+    return {"step": state.step, "opt_state": state.opt_state, "key": state.key}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

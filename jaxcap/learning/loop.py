@@ -1,0 +1,279 @@
+"""The training loop: jitted steps, an epoch as scans over minibatches on the device.
+
+The host hands over the whole training set once. After that one call runs up to `log_every`
+minibatches: it draws them, gathers their features and updates the parameters, and only the losses
+come back. Calls are cut at the ends of epochs, so that a call is of one of two lengths.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jaxcap.data.batches import ORDERS, Batch, CaptionSet, draw_rows, gather
+from jaxcap.data.splits import Split
+from jaxcap.learning.optimiser import OptimiserConfig, make_optimiser
+from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss, init_params
+from jaxcap.nn.losses import CaptionLoss
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train; hashable, so that it can be static under `jit`.
+
+    Attributes:
+        batch_size: captions in a minibatch, N.
+        num_epochs: passes over the training captions, each of M // N minibatches.
+        order: how minibatches are drawn; see `jaxcap.data.batches.draw_rows`.
+        log_every: minibatches between two visits to the host, at most.
+        label_smoothing: probability spread over all words; off in validation.
+        val_captions: validation captions that the loss is measured on after every epoch.
+        optimiser: how the parameters are updated.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    batch_size: int = 25
+    num_epochs: int = 50
+    order: str = "replacement"
+    log_every: int = 10
+    label_smoothing: float = 0.0
+    val_captions: int = 1000
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+
+    def __post_init__(self):
+        for name in ("batch_size", "num_epochs", "log_every", "val_captions"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing must be at least 0 and below 1, got {self.label_smoothing}"
+            )
+        if self.order not in ORDERS:
+            raise ValueError(f"order must be one of {', '.join(ORDERS)}, got {self.order}")
+
+    def steps_per_epoch(self, num_captions: int) -> int:
+        """Minibatches in an epoch of `num_captions`: whole ones only, but at least one."""
+        return max(num_captions // self.batch_size, 1)
+
+
+class TrainState(NamedTuple):
+    """Everything that training changes or draws from, as one pytree."""
+
+    step: Int[Array, ""]
+    """Minibatches done so far, int32."""
+    params: Params
+    opt_state: optax.OptState
+    key: Array
+    """The run's `jax.random` key. It never changes: order and dropout fold the step into it."""
+
+
+def init_state(
+    key: Array, model: CaptionerConfig, training: TrainingConfig, params: Params | None = None
+) -> TrainState:
+    """The state before the first minibatch, with parameters drawn from `key` unless given."""
+    init_key, run_key = jax.random.split(key)
+    params = init_params(init_key, model) if params is None else params
+    # The lengths that the schedule needs do not matter to the state's structure.
+    opt_state = make_optimiser(training.optimiser, 1, 1).init(params)
+    return TrainState(jnp.zeros((), jnp.int32), params, opt_state, run_key)
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    model: CaptionerConfig,
+    optimiser: optax.GradientTransformation,
+    smoothing: float = 0.0,
+) -> tuple[TrainState, Float[Array, ""]]:
+    """Update the parameters on one minibatch.
+
+    Args:
+        state: state before the step.
+        batch: features (N, D) and captions (N, L).
+        model: shape of the captioner.
+        optimiser: as `make_optimiser` gives it.
+        smoothing: of the targets; see `temporal_softmax_loss`.
+
+    Returns:
+        The state after the step, and the minibatch's loss before it: nats per caption, ().
+    """
+    dropout_key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
+
+    def loss(params: Params) -> Array:
+        return caption_loss(params, model, *batch, key=dropout_key, smoothing=smoothing).per_caption
+
+    value, grads = jax.value_and_grad(loss)(state.params)
+    updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return state._replace(step=state.step + 1, params=params, opt_state=opt_state), value
+
+
+class StepsResult(NamedTuple):
+    """What comes back to the host from a call of S minibatches."""
+
+    losses: Float[Array, " S"]
+    params_finite: Array
+
+
+@partial(jax.jit, static_argnames=("model", "training", "count"), donate_argnames="state")
+def train_steps(
+    state: TrainState,
+    data: CaptionSet,
+    *,
+    model: CaptionerConfig,
+    training: TrainingConfig,
+    count: int,
+) -> tuple[TrainState, StepsResult]:
+    """Train on the next `count` minibatches, which must be of one epoch.
+
+    `state` is donated: its buffers are reused and it must not be read again.
+    """
+    num_captions = len(data.captions)
+    optimiser = make_optimiser(
+        training.optimiser, training.steps_per_epoch(num_captions), training.num_epochs
+    )
+    rows = draw_rows(
+        jax.random.fold_in(state.key, 0),
+        num_captions,
+        training.batch_size,
+        state.step,
+        count,
+        training.order,
+    )
+
+    def body(state: TrainState, rows: Array) -> tuple[TrainState, Array]:
+        return train_step(state, gather(data, rows), model, optimiser, training.label_smoothing)
+
+    state, losses = lax.scan(body, state, rows)
+    finite = jnp.array([jnp.isfinite(p).all() for p in jax.tree.leaves(state.params)]).all()
+    return state, StepsResult(losses, finite)
+
+
+@partial(jax.jit, static_argnames=("model", "batch_size"))
+def mean_loss(
+    params: Params, data: CaptionSet, *, model: CaptionerConfig, batch_size: int
+) -> CaptionLoss:
+    """Loss over all captions of `data`, `batch_size` at a time, without dropout."""
+    num = len(data.captions)
+    batches = -(-num // batch_size)
+    rows = jnp.arange(batches * batch_size, dtype=jnp.int32)
+    # The last batch is filled up with captions that are all padding and so weigh nothing.
+    real = (rows < num).reshape(batches, batch_size, 1)
+    rows = jnp.minimum(rows, num - 1).reshape(batches, batch_size)
+
+    def one(args: tuple[Array, Array]) -> tuple[Array, Array]:
+        features, captions = gather(data, args[0])
+        captions = jnp.where(args[1], captions, jnp.zeros_like(captions))
+        nats = caption_loss(params, model, features, captions).per_caption * batch_size
+        return nats, (captions[:, 1:] != 0).sum()
+
+    nats, words = lax.map(one, (rows, real))
+    total = nats.sum()
+    return CaptionLoss(total / num, total / jnp.maximum(words.sum(), 1).astype(total.dtype))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What training has come to after one call.
+
+    Attributes:
+        state: the state; valid until the next one is asked for.
+        iteration: minibatches done since the run began.
+        num_iterations: minibatches of the whole run.
+        losses: those of this call's minibatches, the last being that of `iteration`.
+        captions_per_second: of this call, compilation and validation left out.
+        epoch: number of the epoch that this call ended, or None.
+        val: validation loss at the end of an epoch, None elsewhere or without a validation set.
+    """
+
+    state: TrainState
+    iteration: int
+    num_iterations: int
+    losses: np.ndarray
+    captions_per_second: float
+    epoch: int | None
+    val: CaptionLoss | None
+
+
+def fit(
+    state: TrainState,
+    model: CaptionerConfig,
+    training: TrainingConfig,
+    train: Split,
+    val: Split | None = None,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Progress]:
+    """Train from `state` on to the end of the last epoch.
+
+    Args:
+        state: as `init_state` or an earlier `Progress` gives it; it is donated.
+        model: shape of the captioner.
+        training: how to train.
+        train: captions to train on.
+        val: captions to measure the loss on after every epoch: `training.val_captions` of them,
+            the same each time.
+        clock: seconds, for the captions per second.
+
+    Yields:
+        One `Progress` a call.
+
+    Raises:
+        FloatingPointError: a loss or a parameter became NaN or infinite; the message says when.
+    """
+    data = CaptionSet.of(train)
+    val_data = None if val is None else _subset(CaptionSet.of(val), training.val_captions)
+    per_epoch = training.steps_per_epoch(len(data.captions))
+    total = training.num_epochs * per_epoch
+    compiled: dict[int, Callable[..., tuple[TrainState, StepsResult]]] = {}
+    iteration = int(state.step)
+    while iteration < total:
+        done = iteration % per_epoch
+        count = min(training.log_every - done % training.log_every, per_epoch - done)
+        if count not in compiled:
+            compiled[count] = train_steps.lower(
+                state, data, model=model, training=training, count=count
+            ).compile()
+        begin = clock()
+        state, result = compiled[count](state, data)
+        losses = np.asarray(result.losses)
+        seconds = clock() - begin
+        _check_finite(losses, bool(result.params_finite), iteration)
+        iteration += count
+        epoch = iteration // per_epoch if iteration % per_epoch == 0 else None
+        measured = None
+        if epoch is not None and val_data is not None:
+            measured = mean_loss(state.params, val_data, model=model, batch_size=128)
+        speed = count * training.batch_size / max(seconds, 1e-9)
+        yield Progress(state, iteration, total, losses, speed, epoch, measured)
+
+
+def _subset(data: CaptionSet, num: int) -> CaptionSet:
+    """At most `num` captions of `data`, the same for every run."""
+    if num >= len(data.captions):
+        return data
+    rows = jax.random.permutation(jax.random.key(0), len(data.captions))[:num]
+    return data._replace(captions=data.captions[rows], image_idxs=data.image_idxs[rows])
+
+
+def _check_finite(losses: np.ndarray, params_finite: bool, before: int) -> None:
+    remedy = "try a smaller --learning_rate or --clip_norm=5"
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if bad.size:
+        raise FloatingPointError(
+            f"the loss became {losses[bad[0]]} at iteration {before + bad[0] + 1}: {remedy}"
+        )
+    if not params_finite:
+        raise FloatingPointError(
+            f"a parameter became NaN or infinite by iteration {before + len(losses)}: {remedy}"
+        )

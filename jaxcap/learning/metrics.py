@@ -1,0 +1,112 @@
+"""What a run measured, as JSON lines and, where the extra is installed, as TensorBoard events.
+
+Each iteration is a line `{"iteration": 1, "loss": 74.9, "captions_per_second": 700.0}`; the last
+line of an epoch also has `epoch` and, with a validation set, `val_loss` (nats per caption) and
+`val_loss_per_word`.
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from jaxcap.learning.loop import Progress
+
+METRICS_FILE = "metrics.jsonl"
+
+Row = dict[str, Any]
+
+
+def read_metrics(folder: Path) -> list[Row]:
+    """The lines of a run's metrics file, oldest first; none if there is no such file.
+
+    A last line that a crash cut short is left out.
+    """
+    path = folder / METRICS_FILE
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def rows_of(progress: Progress) -> list[Row]:
+    """One row for each iteration of a call."""
+    first = progress.iteration - len(progress.losses) + 1
+    rows: list[Row] = [
+        {
+            "iteration": first + i,
+            "loss": float(loss),
+            "captions_per_second": round(progress.captions_per_second, 1),
+        }
+        for i, loss in enumerate(progress.losses)
+    ]
+    if progress.epoch is not None:
+        rows[-1]["epoch"] = progress.epoch
+    if progress.val is not None:
+        rows[-1]["val_loss"] = _finite(progress.val.per_caption)
+        rows[-1]["val_loss_per_word"] = _finite(progress.val.per_word)
+    return rows
+
+
+def _finite(value: Any) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if math.isfinite(value) else None
+
+
+class MetricsWriter:
+    """Appends to a run's metrics, after dropping what lies behind the iteration it resumes from.
+
+    Args:
+        folder: the run's folder.
+        after: iteration of the checkpoint that training goes on from; 0 for a new run.
+        tensorboard: whether to write events too, if tensorboardX is installed.
+    """
+
+    def __init__(self, folder: Path, *, after: int = 0, tensorboard: bool = True):
+        kept = [row for row in read_metrics(folder) if row["iteration"] <= after]
+        path = folder / METRICS_FILE
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(map(_line, kept)), encoding="utf-8")
+        partial.replace(path)
+        self._file = path.open("a", encoding="utf-8")
+        self._events = _summary_writer(folder, after) if tensorboard else None
+
+    def write(self, progress: Progress) -> None:
+        """Append a call's rows and hand them to the operating system."""
+        for row in rows_of(progress):
+            self._file.write(_line(row))
+            if self._events is not None:
+                for name, value in row.items():
+                    if name != "iteration" and value is not None:
+                        self._events.add_scalar(name, value, row["iteration"])
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Make sure that what was written is on disk; to be called before a checkpoint is."""
+        os.fsync(self._file.fileno())
+        if self._events is not None:
+            self._events.flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._file.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row) + "\n"
+
+
+def _summary_writer(folder: Path, after: int) -> Any:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=after + 1 if after else None)

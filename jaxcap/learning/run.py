@@ -1,0 +1,209 @@
+"""A training run in a folder: started, resumed, saved, measured.
+
+The folder holds the checkpoints by iteration, `metrics.jsonl`, and `run.json`, which records how
+each start of the run was made.
+"""
+
+import json
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxcap.data.splits import CaptionData
+from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints
+from jaxcap.learning.loop import Progress, TrainState, fit, init_state
+from jaxcap.learning.metrics import METRICS_FILE, MetricsWriter
+from jaxcap.nn.captioner import Params
+
+RECORD_FILE = "run.json"
+_PACKAGES = ("jaxcap", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "h5py")
+
+
+@dataclass
+class Run:
+    """A run that is ready to train.
+
+    Attributes:
+        folder: where it is kept.
+        info: what its checkpoints say of themselves.
+        state: the state to train from.
+        checkpoints: those in the folder.
+    """
+
+    folder: Path
+    info: CheckpointInfo
+    state: TrainState
+    checkpoints: Checkpoints
+
+    def train(
+        self,
+        data: CaptionData,
+        *,
+        save_every: int = 1,
+        tensorboard: bool = True,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[tuple[Progress, Path | None]]:
+        """Train to the end, or until `stop` answers true between two calls.
+
+        A checkpoint is written before the first minibatch of a new run, after every `save_every`
+        epochs, whenever the validation loss is the lowest yet, and at the end.
+
+        Yields:
+            Each call's progress, and the checkpoint written after it or None.
+
+        Raises:
+            FloatingPointError: a loss or parameter became NaN or infinite; the checkpoints are as
+                they were.
+            OSError: the folder cannot be written.
+        """
+        start = int(self.state.step)
+        metrics = MetricsWriter(self.folder, after=start, tensorboard=tensorboard)
+        best = self.checkpoints.best()
+        lowest = float("inf") if best is None else best[1]
+        try:
+            if start == 0:
+                self.checkpoints.save(self.state, self.info, None)
+            training = self.info.training
+            for progress in fit(self.state, self.info.model, training, data.train, data.val):
+                metrics.write(progress)
+                val_loss = None if progress.val is None else float(progress.val.per_caption)
+                improved = val_loss is not None and val_loss < lowest
+                due = progress.epoch is not None and progress.epoch % save_every == 0
+                stopping = stop()
+                path = None
+                if improved or due or stopping or progress.iteration == progress.num_iterations:
+                    lowest = val_loss if improved and val_loss is not None else lowest
+                    metrics.sync()
+                    path = self.checkpoints.save(progress.state, self.info, val_loss)
+                yield progress, path
+                if stopping:
+                    return
+        finally:
+            metrics.close()
+            self.checkpoints.close()
+
+
+def open_run(
+    folder: Path,
+    info: CheckpointInfo,
+    state_key: jax.Array,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    init_from: Path | None = None,
+) -> Run:
+    """Make a run ready: a new one, or the one that `folder` holds.
+
+    Args:
+        folder: where the run is kept; made if missing.
+        info: what is to be trained, and how.
+        state_key: random key of a new run.
+        resume: go on from the newest checkpoint in `folder`.
+        overwrite: delete the run that `folder` holds.
+        init_from: folder of another run whose parameters a new run starts with.
+
+    Raises:
+        FileExistsError: `folder` holds a run, and neither `resume` nor `overwrite` is true.
+        FileNotFoundError: there is nothing to resume or to start from.
+        ValueError: the run was made with other settings, or nothing is left to train.
+    """
+    if sum((resume, overwrite)) == 2 or (resume and init_from):
+        raise ValueError("--resume goes with neither --overwrite nor --init_from: give one of them")
+    if resume:
+        return _resume(folder, info, state_key)
+    params = None if init_from is None else _initial_params(init_from, info)
+    if _holds_run(folder):
+        if not overwrite:
+            raise FileExistsError(
+                f"{folder}: already holds a run: go on with it by --resume, replace it by "
+                "--overwrite, or give another --checkpoint_dir"
+            )
+        _delete_run(folder)
+    state = init_state(state_key, info.model, info.training, params)
+    try:
+        checkpoints = Checkpoints(folder, create=True)
+    except OSError as error:
+        raise OSError(
+            f"{folder}: cannot be written ({error.strerror}): give another --checkpoint_dir"
+        ) from error
+    return Run(folder, info, state, checkpoints)
+
+
+def _resume(folder: Path, info: CheckpointInfo, state_key: jax.Array) -> Run:
+    if not _holds_run(folder):
+        raise FileNotFoundError(
+            f"{folder}: holds no run to resume: leave out --resume to start one"
+        )
+    checkpoints = Checkpoints(folder, create=True)
+    like = init_state(state_key, info.model, info.training)
+    step, found = checkpoints.load_newest(checkpoints.load_info)
+    found.check_vocabulary(info.vocabulary, Path(info.source.get("folder", "")), folder)
+    found.check_same_run(info, folder)
+    step, state = checkpoints.load_newest(lambda step: checkpoints.load_state(step, like))
+    checkpoints.set_aside_after(step)
+    total = info.training.num_epochs * info.training.steps_per_epoch(_num_captions(info))
+    if step >= total:
+        raise ValueError(
+            f"{checkpoints.path(step)}: is at iteration {step} of {total}, nothing is left to "
+            "train: raise --num_epochs to go on"
+        )
+    return Run(folder, info, state, checkpoints)
+
+
+def _num_captions(info: CheckpointInfo) -> int:
+    return info.source.get("max_train") or info.data["counts"]["train"]["captions"]
+
+
+def _initial_params(folder: Path, info: CheckpointInfo) -> Params:
+    checkpoints = Checkpoints(folder)
+    _, (params, found) = checkpoints.load_newest(checkpoints.load_params)
+    found.check_vocabulary(info.vocabulary, Path(info.source.get("folder", "")), folder)
+    ours, theirs = info.model.parameter_shapes(), found.model.parameter_shapes()
+    for name, shape in theirs.items():
+        if ours[name] != shape:
+            raise ValueError(
+                f"{folder}: has {name} of shape {shape}, this run needs {ours[name]}: give the "
+                "same --cell, --hidden_dim, --wordvec_dim and features"
+            )
+    return params
+
+
+def _holds_run(folder: Path) -> bool:
+    return folder.is_dir() and any(
+        path.name.isdigit() or path.name == METRICS_FILE for path in folder.iterdir()
+    )
+
+
+def _delete_run(folder: Path) -> None:
+    """Delete what a run writes, and nothing else that may lie in the folder."""
+    for path in folder.iterdir():
+        if path.is_dir() and path.name.split(".")[0].isdigit():
+            shutil.rmtree(path)
+        elif path.name in (METRICS_FILE, RECORD_FILE) or path.name.startswith("events.out."):
+            path.unlink()
+
+
+def record_start(run: Run, flags: dict[str, Any]) -> None:
+    """Add to the run's record how it was started: flags, seed, versions, machine."""
+    path = run.folder / RECORD_FILE
+    starts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    starts.append(
+        {
+            "iteration": int(run.state.step),
+            "seed": run.info.seed,
+            "flags": flags,
+            "versions": {name: metadata.version(name) for name in _PACKAGES},
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "devices": [str(device) for device in jax.devices()],
+        }
+    )
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(starts, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,231 @@
+"""Train a captioner: `python -m jaxcap.train --flagfile launch/small.flags`."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+from absl import flags
+from tqdm import tqdm
+
+from jaxcap import command
+from jaxcap.command import DATA_DIR, DATASET, SEED
+from jaxcap.data.batches import ORDERS
+from jaxcap.data.datasets import describe_source, load_dataset
+from jaxcap.data.projection import carry_projection
+from jaxcap.data.splits import CaptionData
+from jaxcap.learning.checkpoints import CheckpointInfo
+from jaxcap.learning.interrupts import catch_interrupts
+from jaxcap.learning.loop import Progress, TrainingConfig
+from jaxcap.learning.metrics import read_metrics
+from jaxcap.learning.optimiser import SCHEDULES, OptimiserConfig
+from jaxcap.learning.run import Run, open_run, record_start
+from jaxcap.nn.captioner import CELLS, CaptionerConfig
+from jaxcap.scoring.truth import knows_truth, scene_truth
+
+PCA_FEATURES = flags.DEFINE_bool(
+    "pca_features",
+    None,
+    "Read the features that PCA reduced, or with --nopca_features the encoder's own; by default "
+    "the reduced ones if they are there.",
+)
+MAX_TRAIN = flags.DEFINE_integer(
+    "max_train",
+    None,
+    "Keep this many training captions, drawn with replacement as the notebook draws them.",
+    lower_bound=1,
+)
+
+CELL = flags.DEFINE_enum("cell", "lstm", CELLS, "Kind of recurrent cell.")
+HIDDEN_DIM = flags.DEFINE_integer("hidden_dim", 512, "Hidden units.", lower_bound=1)
+WORDVEC_DIM = flags.DEFINE_integer("wordvec_dim", 256, "Length of a word vector.", lower_bound=1)
+INIT_CELL = flags.DEFINE_bool(
+    "init_cell", False, "Start the LSTM's cell state from the features too, not from zero."
+)
+DROPOUT = flags.DEFINE_float(
+    "dropout", 0.0, "Share dropped of features, word vectors and hidden states.", 0.0, 1.0
+)
+
+NUM_EPOCHS = flags.DEFINE_integer("num_epochs", 50, "Passes over the captions.", lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 25, "Captions in a minibatch.", lower_bound=1)
+ORDER = flags.DEFINE_enum(
+    "order",
+    "replacement",
+    ORDERS,
+    "Draw each minibatch with replacement, as the notebook does, or shuffle once an epoch.",
+)
+LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-3, "Adam's step size at the start.")
+LR_SCHEDULE = flags.DEFINE_enum(
+    "lr_schedule",
+    "exponential",
+    SCHEDULES,
+    "Cut the step size by --lr_decay after every epoch, or let it fall to 0 as a cosine.",
+)
+LR_DECAY = flags.DEFINE_float("lr_decay", 0.995, "Factor on the step size after every epoch.")
+LABEL_SMOOTHING = flags.DEFINE_float(
+    "label_smoothing", 0.0, "Probability that the targets spread over all words.", 0.0, 1.0
+)
+CLIP_NORM = flags.DEFINE_float("clip_norm", None, "Largest global norm of the gradient.")
+WEIGHT_DECAY = flags.DEFINE_float("weight_decay", 0.0, "Decoupled weight decay.")
+
+CHECKPOINT_DIR = flags.DEFINE_string(
+    "checkpoint_dir", None, "Folder of the run: checkpoints, metrics, curve.", required=True
+)
+RESUME = flags.DEFINE_bool(
+    "resume", False, "Go on with the run in --checkpoint_dir as if it had never stopped."
+)
+INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "Start a new run with the parameters of the run in this folder."
+)
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run in --checkpoint_dir first.")
+SAVE_EVERY = flags.DEFINE_integer(
+    "save_every", 1, "Epochs between checkpoints; a best one is always kept.", lower_bound=1
+)
+LOG_EVERY = flags.DEFINE_integer("log_every", 10, "Iterations between log lines.", lower_bound=1)
+VAL_CAPTIONS = flags.DEFINE_integer(
+    "val_captions", 1000, "Validation captions measured after every epoch.", lower_bound=1
+)
+TENSORBOARD = flags.DEFINE_bool(
+    "tensorboard", True, "Write TensorBoard events, if the extra is installed."
+)
+
+
+def main() -> int:
+    data_key, state_key = jax.random.split(jax.random.key(SEED.value))
+    data = load_dataset(
+        DATASET.value,
+        DATA_DIR.value,
+        pca_features=PCA_FEATURES.value,
+        max_train=MAX_TRAIN.value,
+        key=data_key,
+    )
+    run = open_run(
+        Path(CHECKPOINT_DIR.value),
+        _describe(data),
+        state_key,
+        resume=RESUME.value,
+        overwrite=OVERWRITE.value,
+        init_from=Path(INIT_FROM.value) if INIT_FROM.value else None,
+    )
+    record_start(run, _flag_values())
+    carry_projection(data.folder, run.folder, used=data.pca_features)
+    _print_start(run, data)
+    with catch_interrupts() as interrupt:
+        try:
+            last = _train(run, data, stop=lambda: bool(interrupt))
+        finally:
+            _draw_curve(run.folder)
+    if last.iteration < last.num_iterations:
+        print(f"stopped after iteration {last.iteration}: the same command with --resume goes on")
+        return interrupt.exit_code
+    if knows_truth(data):
+        print("claims in the captions of the validation scenes:")
+        print(scene_truth(last.state.params, run.info.model, data, data.val))
+    return 0
+
+
+def _describe(data: CaptionData) -> CheckpointInfo:
+    """What the flags ask for, on this data."""
+    return CheckpointInfo(
+        model=CaptionerConfig(
+            vocab_size=len(data.vocabulary),
+            feature_dim=data.feature_dim,
+            wordvec_dim=WORDVEC_DIM.value,
+            hidden_dim=HIDDEN_DIM.value,
+            cell=CELL.value,
+            init_cell=INIT_CELL.value,
+            dropout=DROPOUT.value,
+        ),
+        training=TrainingConfig(
+            batch_size=BATCH_SIZE.value,
+            num_epochs=NUM_EPOCHS.value,
+            order=ORDER.value,
+            log_every=LOG_EVERY.value,
+            label_smoothing=LABEL_SMOOTHING.value,
+            val_captions=VAL_CAPTIONS.value,
+            optimiser=OptimiserConfig(
+                learning_rate=LEARNING_RATE.value,
+                lr_schedule=LR_SCHEDULE.value,
+                lr_decay=LR_DECAY.value,
+                clip_norm=CLIP_NORM.value,
+                weight_decay=WEIGHT_DECAY.value,
+            ),
+        ),
+        vocabulary=data.vocabulary,
+        data=data.identity(),
+        source=describe_source(data, DATASET.value, DATA_DIR.value, MAX_TRAIN.value),
+        seed=SEED.value,
+    )
+
+
+def _flag_values() -> dict[str, object]:
+    """Value of every flag that jaxcap defines."""
+    modules = flags.FLAGS.flags_by_module_dict()
+    return {
+        flag.name: flag.value
+        for module, found in sorted(modules.items())
+        if module.startswith("jaxcap") or module == sys.argv[0]
+        for flag in found
+    }
+
+
+def _print_start(run: Run, data: CaptionData) -> None:
+    counts = ", ".join(
+        f"{split}: {len(arrays.captions):,} captions of {len(arrays.features):,} images"
+        for split, arrays in data.splits.items()
+    )
+    print(f"data: {data.name}, {counts}, {len(data.vocabulary):,} words")
+    if RESUME.value:
+        print(f"resumed {run.folder} at iteration {int(run.state.step)}")
+
+
+def _train(run: Run, data: CaptionData, stop: Callable[[], bool]) -> Progress:
+    """Train, print the notebook's log lines, and show a progress bar on a terminal."""
+    start = int(run.state.step)
+    progress = None
+    with tqdm(initial=start, unit="it", disable=not sys.stderr.isatty()) as bar:
+        for progress, saved in run.train(
+            data, save_every=SAVE_EVERY.value, tensorboard=TENSORBOARD.value, stop=stop
+        ):
+            bar.total = progress.num_iterations
+            bar.update(progress.iteration - bar.n)
+            for line in _log_lines(progress, saved):
+                bar.write(line, file=sys.stdout)
+            sys.stdout.flush()
+    assert progress is not None
+    return progress
+
+
+def _log_lines(progress: Progress, saved: Path | None) -> list[str]:
+    total = progress.num_iterations
+    first = progress.iteration - len(progress.losses) + 1
+    speed = f"{progress.captions_per_second:.0f} captions/s"
+    lines = [
+        f"(Iteration {iteration} / {total}) loss: {loss:.6f}  ({speed})"
+        for iteration, loss in enumerate(progress.losses, start=first)
+        if (iteration - 1) % LOG_EVERY.value == 0
+    ]
+    if progress.val is not None:
+        lines.append(
+            f"(Epoch {progress.epoch} / {NUM_EPOCHS.value}) "
+            f"val loss: {progress.val.per_caption:.6f}, {progress.val.per_word:.6f} per word"
+        )
+    if saved is not None:
+        lines.append(f"saved {saved}")
+    return lines
+
+
+def _draw_curve(folder: Path) -> None:
+    try:
+        from jaxcap.plots import loss_curve, save_figure
+    except ImportError as error:
+        print(f"no loss curve: {error}", file=sys.stderr)
+        return
+    rows = read_metrics(folder)
+    if rows:
+        save_figure(loss_curve({folder.name: rows}), folder / "loss.png")
+        print(f"drew {folder / 'loss.png'}")
+
+
+if __name__ == "__main__":
+    command.run(main)

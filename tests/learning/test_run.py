@@ -1,0 +1,159 @@
+"""Runs in a folder: what is saved when, and that stopping and resuming leaves no trace."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jaxcap.learning.checkpoints import CheckpointInfo
+from jaxcap.learning.loop import TrainingConfig
+from jaxcap.learning.metrics import read_metrics
+from jaxcap.learning.optimiser import OptimiserConfig
+from jaxcap.learning.run import open_run, record_start
+from jaxcap.nn.captioner import CaptionerConfig
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture
+def info(tiny):
+    return CheckpointInfo(
+        model=CaptionerConfig(
+            vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16, dropout=0.2
+        ),
+        training=TrainingConfig(batch_size=8, num_epochs=4, log_every=2, order="shuffle"),
+        vocabulary=tiny.vocabulary,
+        data=tiny.identity(),
+        source={"dataset": "coco", "data_dir": str(tiny.folder), "folder": str(tiny.folder)},
+        seed=0,
+    )
+
+
+def train(run, data, **options):
+    return list(run.train(data, tensorboard=False, **options))
+
+
+def stop_after(iteration, run, data, **options):
+    """Train until a call has ended at or after `iteration`, as an interrupt would."""
+    done = [0]
+
+    def stop():
+        return done[0] >= iteration
+
+    for progress, saved in run.train(data, tensorboard=False, stop=stop, **options):
+        done[0] = progress.iteration
+        last = progress, saved
+    return last
+
+
+def losses(folder):
+    return [row["loss"] for row in read_metrics(folder)]
+
+
+def test_saves_at_the_start_at_epochs_when_best_and_at_the_end(tiny, info, tmp_path):
+    run = open_run(tmp_path / "run", info, KEY)
+    saved = [int(path.name) for _, path in train(run, tiny, save_every=3) if path]
+    assert saved[-1] == 20
+    assert 15 in saved
+    best, loss = run.checkpoints.best()
+    vals = {row["iteration"]: row["val_loss"] for row in read_metrics(run.folder) if "epoch" in row}
+    assert loss == pytest.approx(min(vals.values()))
+    assert vals[best] == min(vals.values())
+    assert {best, 20} <= set(run.checkpoints.steps)
+
+
+@pytest.mark.parametrize("iteration", [1, 5, 13])
+def test_stopped_and_resumed_equals_never_stopped(tiny, info, tmp_path, iteration):
+    whole = open_run(tmp_path / "whole", info, KEY)
+    last, _ = train(whole, tiny)[-1]
+    stopped, saved = stop_after(iteration, open_run(tmp_path / "cut", info, KEY), tiny)
+    assert stopped.iteration < 20
+    assert saved is not None
+    resumed = open_run(tmp_path / "cut", info, KEY, resume=True)
+    assert int(resumed.state.step) == stopped.iteration
+    again, _ = train(resumed, tiny)[-1]
+    jax.tree.map(np.testing.assert_array_equal, last.state.params, again.state.params)
+    jax.tree.map(np.testing.assert_array_equal, last.state.opt_state, again.state.opt_state)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "cut")
+    assert whole.checkpoints.best() == resumed.checkpoints.best()
+
+
+def test_resume_passes_over_a_broken_newest(tiny, info, tmp_path):
+    whole = open_run(tmp_path / "whole", info, KEY)
+    last, _ = train(whole, tiny)[-1]
+    stop_after(13, open_run(tmp_path / "cut", info, KEY), tiny)
+    newest = max((tmp_path / "cut").glob("[0-9]*"), key=lambda path: int(path.name))
+    for path in (newest / "training").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    with pytest.warns(UserWarning, match=f"{newest.name}: cannot be read and is passed over"):
+        resumed = open_run(tmp_path / "cut", info, KEY, resume=True)
+    again, _ = train(resumed, tiny)[-1]
+    jax.tree.map(np.testing.assert_array_equal, last.state.params, again.state.params)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "cut")
+
+
+def test_nan_keeps_the_last_good_checkpoint(tiny, info, tmp_path):
+    explosive = dataclasses.replace(
+        info, training=dataclasses.replace(info.training, optimiser=OptimiserConfig(1e38))
+    )
+    run = open_run(tmp_path, explosive, KEY)
+    with pytest.raises(FloatingPointError, match="iteration"):
+        train(run, tiny)
+    again = open_run(tmp_path, explosive, KEY, resume=True)
+    assert all(np.isfinite(p).all() for p in jax.tree.leaves(again.state.params))
+
+
+def test_a_folder_with_a_run_is_not_overwritten_unasked(tiny, info, tmp_path):
+    train(open_run(tmp_path, info, KEY), tiny)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="already holds a run.*--resume.*--overwrite"):
+        open_run(tmp_path, info, KEY)
+    run = open_run(tmp_path, info, KEY, overwrite=True)
+    assert run.checkpoints.steps == []
+    assert read_metrics(tmp_path) == []
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_nothing_to_resume_and_nothing_left(tiny, info, tmp_path):
+    with pytest.raises(FileNotFoundError, match="run: holds no run to resume"):
+        open_run(tmp_path / "run", info, KEY, resume=True)
+    train(open_run(tmp_path / "run", info, KEY), tiny)
+    with pytest.raises(ValueError, match="iteration 20 of 20, nothing is left.*--num_epochs"):
+        open_run(tmp_path / "run", info, KEY, resume=True)
+    longer = dataclasses.replace(info.training, num_epochs=5)
+    more = open_run(tmp_path / "run", dataclasses.replace(info, training=longer), KEY, resume=True)
+    assert train(more, tiny)[-1][0].iteration == 25
+
+
+def test_resume_under_another_seed_is_refused(tiny, info, tmp_path):
+    train(open_run(tmp_path, info, KEY), tiny)
+    with pytest.raises(ValueError, match="seed 0, now it is 7"):
+        open_run(tmp_path, dataclasses.replace(info, seed=7), KEY, resume=True)
+
+
+def test_init_from_takes_parameters_and_nothing_else(tiny, info, tmp_path):
+    first = open_run(tmp_path / "first", info, KEY)
+    last, _ = train(first, tiny)[-1]
+    second = open_run(tmp_path / "second", info, KEY, init_from=tmp_path / "first")
+    assert int(second.state.step) == 0
+    jax.tree.map(np.testing.assert_array_equal, second.state.params, last.state.params)
+    wider = dataclasses.replace(info, model=dataclasses.replace(info.model, hidden_dim=32))
+    with pytest.raises(ValueError, match=r"W_proj of shape \(6, 16\), this run needs \(6, 32\)"):
+        open_run(tmp_path / "third", wider, KEY, init_from=tmp_path / "first")
+    with pytest.raises(ValueError, match="--resume goes with neither"):
+        open_run(tmp_path / "second", info, KEY, init_from=tmp_path / "first", resume=True)
+
+
+def test_every_start_is_recorded(tiny, info, tmp_path):
+    run = open_run(tmp_path, info, KEY)
+    record_start(run, {"hidden_dim": 16})
+    stop_after(5, run, tiny)
+    record_start(open_run(tmp_path, info, KEY, resume=True), {"hidden_dim": 16, "resume": True})
+    starts = json.loads((tmp_path / "run.json").read_text())
+    assert [start["iteration"] for start in starts] == [0, 7]
+    assert starts[0]["flags"] == {"hidden_dim": 16}
+    assert starts[0]["seed"] == 0
+    assert {"jax", "jaxcap", "numpy"} <= set(starts[0]["versions"])
