@@ -1,0 +1,87 @@
+"""Caption photos: `python -m jaxcap.caption photo.jpg folder '*.png' https://...`.
+
+Prints a line `path<TAB>caption` for each. A photo that cannot be opened is named on stderr and
+makes the exit code 1; the others are captioned all the same.
+"""
+
+import io
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+from absl import app, flags
+
+from jaxcap import command
+from jaxcap.command import ENCODER, ENCODER_WEIGHTS
+from jaxcap.decoding.beam import Beam
+from jaxcap.photos import Captioned, PhotoCaptioner, caption_photos, shipped_checkpoint
+from jaxcap.vision.sources import find_sources, open_source
+
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "Folder of the run to use; by default the captioner that ships with jaxcap."
+)
+BEST = flags.DEFINE_bool(
+    "best", True, "Use the checkpoint with the lowest validation loss, not the newest."
+)
+BEAM = flags.DEFINE_integer("beam", 3, "Beams of the search; 1 is greedy.", lower_bound=1)
+MAX_LENGTH = flags.DEFINE_integer("max_length", 30, "Most words in a caption.", lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Photos captioned at a time.", lower_bound=1)
+JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each photo instead.")
+GRID = flags.DEFINE_string("grid", None, "Draw the photos with their captions to this file.")
+ALLOW_PRIVATE = flags.DEFINE_bool(
+    "allow_private", False, "Also fetch from addresses of your own network."
+)
+
+flags.declare_key_flag("encoder")
+flags.declare_key_flag("encoder_weights")
+
+
+def main(names: list[str]) -> int:
+    if not names:
+        raise app.UsageError("name at least one photo: a file, folder, pattern or URL")
+    # File names need not be UTF-8; they leave as they came.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
+    captioner = PhotoCaptioner.load(
+        Path(CHECKPOINT.value) if CHECKPOINT.value else shipped_checkpoint(),
+        encoder=ENCODER.value,
+        weights=Path(ENCODER_WEIGHTS.value) if ENCODER_WEIGHTS.value else None,
+        best=BEST.value,
+    )
+    sources = find_sources(names)
+    photos = [Captioned(name, None, fault, None) for name, fault in sources.faults]
+    for photo in photos:
+        _print(photo)
+    for photo in caption_photos(
+        captioner,
+        sources.images,
+        partial(open_source, allow_private=ALLOW_PRIVATE.value),
+        strategy=Beam(width=BEAM.value),
+        max_length=MAX_LENGTH.value,
+        batch_size=BATCH_SIZE.value,
+    ):
+        _print(photo)
+        photos.append(photo if GRID.value else photo._replace(picture=None))
+    if GRID.value:
+        from jaxcap.plots import caption_grid, save_figure
+
+        pictures = [photo.picture or photo.fault for photo in photos]
+        titles = [photo.caption or Path(photo.source).name for photo in photos]
+        save_figure(caption_grid(pictures, titles), Path(GRID.value))
+        print(f"drew {GRID.value}", file=sys.stderr)
+    return int(any(photo.fault for photo in photos))
+
+
+def _print(photo: Captioned) -> None:
+    if photo.fault:
+        print(f"error: {photo.fault}", file=sys.stderr)
+    if JSON.value:
+        key, value = ("error", photo.fault) if photo.fault else ("caption", photo.caption)
+        print(json.dumps({"path": photo.source, key: value}), flush=True)
+    elif photo.caption is not None:
+        print(f"{photo.source}\t{photo.caption}", flush=True)
+
+
+if __name__ == "__main__":
+    command.run(main, arguments=True)

@@ -1,0 +1,161 @@
+"""A data folder in the course's layout, written whole or part by part.
+
+`write_coco` writes arrays that are in memory. What is larger goes through its two halves:
+`write_tables` for all that is small, and `write_features`, which takes a split's features chunk by
+chunk. `jaxcap.data.coco` says what the files hold.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxcap.data.checks import (
+    check_arrays,
+    check_captions,
+    check_finite,
+    check_widths,
+)
+from jaxcap.data.json_files import write_json
+from jaxcap.data.layout import (
+    CAPTIONS_FILE,
+    DATASET_FILE,
+    VOCABULARY_FILE,
+    features_file,
+    urls_file,
+)
+from jaxcap.data.splits import SPLITS, SplitArrays
+from jaxcap.data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class SplitTables:
+    """A split of M captions of L ids over K images, but for the features."""
+
+    captions: Int[np.ndarray, "M L"]
+    """Word ids, rows `<START> ... <END> <NULL>`; written as int32."""
+    image_idxs: Int[np.ndarray, "M"]
+    """Rows of the features, one a caption; written as int32."""
+    urls: Sequence[str]
+    """One an image, or none at all."""
+
+
+def write_coco(
+    folder: str | PathLike[str],
+    vocabulary: Vocabulary,
+    splits: Mapping[str, SplitArrays],
+    *,
+    name: str,
+    pca_features: bool = True,
+    encoder: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a data folder in the course's layout; equal data give equal bytes.
+
+    Args:
+        folder: made if missing. Files of the same names are replaced one by one, so that whoever
+            wants all or nothing writes into a new folder and renames it.
+        vocabulary: the V words.
+        splits: `train` and `val`.
+        name: the data set's name.
+        pca_features: which of the two names the features get.
+        encoder: what made the features, as `Encoder.describe` says it; None if that is not known.
+
+    Raises:
+        ValueError: `load_coco` would refuse the arrays or the name.
+    """
+    _check_splits(splits, name)
+    for split, arrays in splits.items():
+        check_arrays(split, arrays, len(vocabulary))
+    for field in ("captions", "features"):
+        check_widths({f"{s}.{field}": getattr(a, field).shape for s, a in splits.items()})
+    tables = {s: SplitTables(a.captions, a.image_idxs, a.urls) for s, a in splits.items()}
+    write_tables(folder, vocabulary, tables, name=name, encoder=encoder)
+    for split, arrays in splits.items():
+        path = Path(folder) / features_file(split, pca_features)
+        features = arrays.features.astype(np.float32, copy=False)
+        _write_hdf5(path, {"features": features})
+
+
+def write_tables(
+    folder: str | PathLike[str],
+    vocabulary: Vocabulary,
+    tables: Mapping[str, SplitTables],
+    *,
+    name: str,
+    encoder: Mapping[str, Any] | None = None,
+    pca: Mapping[str, Any] | None = None,
+) -> None:
+    """Write all files of a data folder but those with features.
+
+    Args:
+        folder, vocabulary, name, encoder: as `write_coco` takes them.
+        tables: of `train` and `val`.
+        pca: what identifies the projection behind the features that PCA reduced.
+
+    Raises:
+        ValueError: a split or the name is missing, or ids are outside the vocabulary.
+    """
+    _check_splits(tables, name)
+    for split, table in tables.items():
+        check_captions(table.captions, f"{split}.captions", len(vocabulary), "the vocabulary")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary.save(folder / VOCABULARY_FILE)
+    about = {"name": name, "vocabulary_digest": vocabulary.digest, "encoder": encoder, "pca": pca}
+    write_json(folder / DATASET_FILE, {k: v for k, v in about.items() if v is not None})
+    captions = {}
+    for split in SPLITS:
+        table = tables[split]
+        captions[f"{split}_captions"] = table.captions.astype(np.int32, copy=False)
+        captions[f"{split}_image_idxs"] = table.image_idxs.astype(np.int32, copy=False)
+        urls = folder / urls_file(split)
+        if table.urls:
+            urls.write_bytes("".join(f"{url}\n" for url in table.urls).encode("utf-8"))
+        else:
+            urls.unlink(missing_ok=True)
+    _write_hdf5(folder / CAPTIONS_FILE, captions)
+
+
+def write_features(
+    path: Path, shape: tuple[int, int], chunks: Iterable[Float[np.ndarray, "n D"]]
+) -> None:
+    """Write a split's features chunk by chunk.
+
+    Args:
+        path: the file, replaced if it is there.
+        shape: (K, D) of them all.
+        chunks: their rows in order, of any number at a time; written as float32.
+
+    Raises:
+        ValueError: a feature is not finite, or the chunks are not of that shape together.
+    """
+    row = 0
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("features", shape, np.float32, track_times=False)
+        for chunk in chunks:
+            check_finite(chunk, f"{path.name}: features", row)
+            if row + len(chunk) > shape[0] or chunk.shape[1] != shape[1]:
+                raise ValueError(f"{path}: got rows {chunk.shape} from row {row} on, for {shape}")
+            dataset[row : row + len(chunk)] = chunk
+            row += len(chunk)
+    if row != shape[0]:
+        raise ValueError(f"{path}: got {row} rows of features, expected {shape[0]}")
+
+
+def _check_splits(splits: Mapping[str, Any], name: str) -> None:
+    if set(splits) != set(SPLITS):
+        raise ValueError(f"splits has {', '.join(sorted(splits))}, expected {SPLITS}")
+    if not name:
+        raise ValueError("name is empty, expected the data set's name")
+
+
+def _write_hdf5(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            # A time stamp would make the bytes differ from one run to the next.
+            file.create_dataset(name, data=array, track_times=False)

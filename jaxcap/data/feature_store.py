@@ -1,0 +1,154 @@
+"""Features of many images while they are computed: on disk batch by batch, to go on after a kill.
+
+A store is a folder with
+
+    features.npy   (R, D) float32, a row an image
+    done.jsonl     one line with what all depends on, then a line for each batch that is done:
+                   its number, a digest of its images, and the rows that could not be read
+
+Batches are fixed by number: batch b is the rows from b * batch_size on. A line is written after
+the features it speaks of are on disk, and a last line that was cut is no line, so that whatever
+moment the process dies at, what is marked done is done.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+_FEATURES, _DONE = "features.npy", "done.jsonl"
+
+
+class FeatureStore:
+    """The features of R images, some of which may be computed already.
+
+    Args:
+        folder: of the store; made if missing.
+        images: what tells each image from another, in the order of rows: name and size.
+        width: of the features, D.
+        batch_size: images a batch.
+        depends_on: what the features depend on beside the images, plain JSON. A store that was
+            begun under another value, or for another number of images, is begun again.
+
+    Attributes:
+        begun_again: whether there was such a store.
+        unreadable: rows that could not be read, with the reason.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        images: Sequence[tuple[str, int]],
+        width: int,
+        batch_size: int,
+        depends_on: Mapping[str, Any],
+    ):
+        self._folder = folder
+        self._digests = [
+            _digest(images[start : start + batch_size])
+            for start in range(0, len(images), batch_size)
+        ]
+        self.batch_size = batch_size
+        self.unreadable: dict[int, str] = {}
+        self._done: set[int] = set()
+        header = {"rows": len(images), "width": width, "batch_size": batch_size, **depends_on}
+        lines = self._read_lines()
+        self.begun_again = bool(lines) and lines[0] != header
+        if lines and not self.begun_again and (folder / _FEATURES).exists():
+            self.features = np.lib.format.open_memmap(folder / _FEATURES, "r+")
+            for line in lines[1:]:
+                self._mark(line)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            self.features = np.lib.format.open_memmap(
+                folder / _FEATURES, "w+", np.float32, (len(images), width)
+            )
+            _reserve(folder / _FEATURES)
+        # Written anew, so that a line that was cut does not spoil the one after it.
+        partial = folder / f"{_DONE}.partial"
+        kept = [header, *(line for line in lines[1:] if self._is_done(line))]
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="ascii")
+        partial.replace(folder / _DONE)
+
+    @property
+    def num_done(self) -> int:
+        """Number of images whose batch is done."""
+        return sum(len(self.rows(batch)) for batch in self._done)
+
+    def pending(self) -> Iterator[int]:
+        """The numbers of the batches to do, in order."""
+        return (batch for batch in range(len(self._digests)) if batch not in self._done)
+
+    def rows(self, batch: int) -> range:
+        """The rows of a batch."""
+        start = batch * self.batch_size
+        return range(start, min(start + self.batch_size, len(self.features)))
+
+    def write(
+        self, batch: int, features: Float[np.ndarray, "N D"], unreadable: Mapping[int, str]
+    ) -> None:
+        """Keep a batch for good.
+
+        Args:
+            batch: its number.
+            features: a row an image; those of unreadable ones do not matter.
+            unreadable: rows of the store, with the reason.
+        """
+        rows = self.rows(batch)
+        self.features[rows.start : rows.stop] = features
+        self.features.flush()
+        line = {
+            "batch": batch,
+            "images": self._digests[batch],
+            "unreadable": {str(row): reason for row, reason in unreadable.items()},
+        }
+        with (self._folder / _DONE).open("a", encoding="ascii") as log:
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+            os.fsync(log.fileno())
+        self._mark(line)
+
+    def close(self) -> None:
+        """Let go of the features; the store stays on disk."""
+        vars(self).pop("features", None)
+
+    def _read_lines(self) -> list[dict[str, Any]]:
+        path = self._folder / _DONE
+        if not path.exists():
+            return []
+        lines = []
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+        return lines
+
+    def _is_done(self, line: Mapping[str, Any]) -> bool:
+        return line["batch"] in self._done and line["images"] == self._digests[line["batch"]]
+
+    def _mark(self, line: Mapping[str, Any]) -> None:
+        batch = line["batch"]
+        # An image that was replaced since has another size, and its batch is done again.
+        if line["images"] != self._digests[batch]:
+            return
+        self._done.add(batch)
+        self.unreadable |= {int(row): reason for row, reason in line["unreadable"].items()}
+
+
+def _digest(images: Sequence[tuple[str, int]]) -> str:
+    return hashlib.sha256(json.dumps(list(images)).encode("ascii")).hexdigest()[:16]
+
+
+def _reserve(path: Path) -> None:
+    """Take the space of a sparse file now: a full disk is an error here and a crash later."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

@@ -1,0 +1,138 @@
+"""Principal components of training features: fitted, kept in `pca.h5`, and carried along.
+
+`pca.h5` holds `mean` (1, D) and `components` (K, D), float32. A run that was trained on reduced
+features keeps a copy beside its checkpoints, so that it can caption photos wherever it goes.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Float
+
+from jaxcap.data.checks import check_finite
+from jaxcap.data.hdf5 import find_dataset, open_hdf5
+from jaxcap.data.layout import PCA_FILE
+from jaxcap.vision.pca import apply_pca
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """From D features to K: (x - mean) components^T."""
+
+    mean: Float[np.ndarray, "D"]
+    components: Float[np.ndarray, "K D"]
+
+    def apply(self, features: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N K"]:
+        """Project features.
+
+        Raises:
+            ValueError: they have another width.
+        """
+        return apply_pca(features, self.mean, self.components)
+
+    def describe(self) -> dict[str, Any]:
+        """Identify the projection, in plain JSON."""
+        contents = self.mean.tobytes() + self.components.tobytes()
+        return {
+            "components": len(self.components),
+            "digest": hashlib.sha256(contents).hexdigest()[:12],
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the projection; equal ones give equal bytes."""
+        with h5py.File(path, "w") as file:
+            file.create_dataset("mean", data=self.mean[None], track_times=False)
+            file.create_dataset("components", data=self.components, track_times=False)
+
+    @classmethod
+    def load(cls, path: Path) -> "Projection":
+        """Read a projection.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError, OSError: it does not hold a projection, or is broken.
+        """
+        with open_hdf5(path) as file:
+            mean, components = (
+                find_dataset(file, name, ndim=2, kind="floats")[...].astype(np.float32)
+                for name in ("mean", "components")
+            )
+        for name, array in (("mean", mean), ("components", components)):
+            check_finite(array, f"{path}: {name}")
+        return cls(mean[0], components)
+
+
+def fit_projection(
+    chunks: Callable[[], Iterable[Float[np.ndarray, "n D"]]], num_components: int
+) -> tuple[Projection, float]:
+    """Find the directions in which features vary most.
+
+    Two passes, the mean first, and one (D, D) matrix in float64 are all that is kept in memory.
+    Each direction's largest entry is positive, since its sign is otherwise arbitrary.
+
+    Args:
+        chunks: called twice, gives the features chunk by chunk.
+        num_components: K.
+
+    Returns:
+        The projection, and the share of the variance that it keeps.
+
+    Raises:
+        ValueError: there are no more than K features, or too few images to fix K directions.
+    """
+    count, total = 0, np.zeros(0)
+    for chunk in chunks():
+        total = chunk.sum(0, dtype=np.float64) + (total if count else 0)
+        count += len(chunk)
+    width = len(total)
+    check_components(num_components, count, width)
+    mean = np.divide(total, count)
+    covariance = np.zeros((width, width))
+    for chunk in chunks():
+        centred = chunk - mean[None]
+        covariance += centred.T @ centred
+    values, vectors = np.linalg.eigh(covariance)
+    components = vectors[:, ::-1][:, :num_components].T
+    largest = np.abs(components).argmax(1)
+    signs = np.sign(components[np.arange(num_components), largest])
+    projection = Projection(
+        mean.astype(np.float32), (components * signs[:, None]).astype(np.float32)
+    )
+    return projection, float(values[-num_components:].sum() / max(values.sum(), 1e-30))
+
+
+def check_components(num_components: int, images: int, width: int) -> None:
+    """Refuse a projection to more directions than so many training images can fix.
+
+    Raises:
+        ValueError: `num_components` is not below the number of images, or above the width.
+    """
+    most = min(images - 1, width)
+    if not 1 <= num_components <= most:
+        raise ValueError(
+            f"--pca is {num_components}, expected 1 to {most}, for there are {images} training "
+            f"images of {width} features"
+        )
+
+
+def carry_projection(data_folder: Path, run_folder: Path, *, used: bool) -> None:
+    """Keep a copy of the projection in a run's folder, or see that none is there.
+
+    Args:
+        data_folder: of the data set, with a projection or without.
+        run_folder: of the run.
+        used: whether the run is trained on features that PCA reduced.
+    """
+    source, target = data_folder / PCA_FILE, run_folder / PCA_FILE
+    if used and source.exists():
+        partial = target.with_suffix(".partial")
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+    else:
+        target.unlink(missing_ok=True)
