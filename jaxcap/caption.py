@@ -13,8 +13,8 @@ from pathlib import Path
 from absl import app, flags
 
 from jaxcap import command
-from jaxcap.command import ENCODER, ENCODER_WEIGHTS
 from jaxcap.decoding.beam import Beam
+from jaxcap.encoder_flags import ENCODER, ENCODER_WEIGHTS
 from jaxcap.photos import Captioned, PhotoCaptioner, caption_photos, shipped_checkpoint
 from jaxcap.vision.sources import find_sources, open_source
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import platformdirs
 from absl import app, flags, logging
+from jax.errors import JaxRuntimeError
 
+from jaxcap.data.cache import cache_folder
 from jaxcap.data.datasets import DATASETS
-from jaxcap.vision.encoder import DEFAULT_ENCODER, ENCODERS
 
 DATASET = flags.DEFINE_enum(
     "dataset",
@@ -24,18 +24,6 @@ DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
     "Folder of the course's files; with --dataset=scenes, where to keep the scenes.",
-)
-ENCODER = flags.DEFINE_enum(
-    "encoder",
-    None,
-    ENCODERS,
-    f"Network that makes features of pictures. The default is {DEFAULT_ENCODER} where features are "
-    "made to train on, and the captioner's own where it captions.",
-)
-ENCODER_WEIGHTS = flags.DEFINE_string(
-    "encoder_weights",
-    None,
-    "Safetensors or npz file with the encoder's weights; vgg16 and vgg16-caffe need one.",
 )
 SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
 TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an error arose.")
@@ -62,8 +50,9 @@ def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
         try:
+            _check_devices()
             return main(argv[1:]) if arguments else main()
-        except (OSError, ValueError, ArithmeticError, ImportError) as error:
+        except (OSError, ValueError, ArithmeticError, ImportError, JaxRuntimeError) as error:
             if TRACEBACK.value:
                 raise
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -74,9 +63,29 @@ def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
     app.run(guarded)
 
 
-def cache_folder() -> Path:
-    """Where jaxcap keeps what it can make again: `JAXCAP_CACHE`, or the user's cache folder."""
-    return Path(os.environ.get("JAXCAP_CACHE") or platformdirs.user_cache_dir("jaxcap"))
+def writable_path(text: str | None) -> Path | None:
+    """The path of a file to be written at the end of a command, checked at its start.
+
+    Raises:
+        FileNotFoundError: the folder that it is to lie in is missing.
+    """
+    if not text:
+        return None
+    path = Path(text).expanduser()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent} to write it into")
+    return path
+
+
+def _check_devices() -> None:
+    try:
+        jax.devices()
+    # Which kind of error it is depends on what is missing.
+    except Exception as error:
+        raise OSError(
+            f"JAX finds no device (JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}): "
+            f"{str(error).strip()[:200] or type(error).__name__}"
+        ) from error
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

@@ -11,11 +11,12 @@ from absl import flags
 from tqdm import tqdm
 
 from jaxcap import command
-from jaxcap.command import ENCODER, ENCODER_WEIGHTS, SEED
+from jaxcap.command import SEED
 from jaxcap.data.preparation import Preparation, check_output
 from jaxcap.data.preparation_plan import Plan, PreparationConfig, plan_preparation
 from jaxcap.data.split_assignment import DEFAULT_VAL_SHARE, SplitChoice
 from jaxcap.data.word_counts import TOKENIZERS
+from jaxcap.encoder_flags import ENCODER, ENCODER_WEIGHTS
 from jaxcap.vision.encoder import DEFAULT_ENCODER, load_encoder
 
 IMAGES = flags.DEFINE_string("images", None, "Folder of the images.", required=True)

@@ -19,7 +19,7 @@ from jaxcap.learning.interrupts import catch_interrupts
 from jaxcap.learning.loop import Progress, TrainingConfig
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.optimiser import SCHEDULES, OptimiserConfig
-from jaxcap.learning.run import Run, open_run, record_start
+from jaxcap.learning.run import CURVE_FILE, Run, open_run, record_start
 from jaxcap.nn.captioner import CELLS, CaptionerConfig
 from jaxcap.scoring.truth import knows_truth, scene_truth
 
@@ -90,6 +90,9 @@ TENSORBOARD = flags.DEFINE_bool(
 )
 
 
+flags.adopt_module_key_flags(command)
+
+
 def main() -> int:
     data_key, state_key = jax.random.split(jax.random.key(SEED.value))
     data = load_dataset(
@@ -100,12 +103,12 @@ def main() -> int:
         key=data_key,
     )
     run = open_run(
-        Path(CHECKPOINT_DIR.value),
+        Path(CHECKPOINT_DIR.value).expanduser(),
         _describe(data),
         state_key,
         resume=RESUME.value,
         overwrite=OVERWRITE.value,
-        init_from=Path(INIT_FROM.value) if INIT_FROM.value else None,
+        init_from=Path(INIT_FROM.value).expanduser() if INIT_FROM.value else None,
     )
     record_start(run, _flag_values())
     carry_projection(data.folder, run.folder, used=data.pca_features)
@@ -115,8 +118,10 @@ def main() -> int:
             last = _train(run, data, stop=lambda: bool(interrupt))
         finally:
             _draw_curve(run.folder)
-    if last.iteration < last.num_iterations:
-        print(f"stopped after iteration {last.iteration}: the same command with --resume goes on")
+    if interrupt:
+        left = last.num_iterations - last.iteration
+        remedy = "the same command with --resume goes on" if left else "it was the last"
+        print(f"stopped after iteration {last.iteration}: {remedy}")
         return interrupt.exit_code
     if knows_truth(data):
         print("claims in the captions of the validation scenes:")
@@ -216,15 +221,16 @@ def _log_lines(progress: Progress, saved: Path | None) -> list[str]:
 
 
 def _draw_curve(folder: Path) -> None:
+    """Draw what there is, without hiding how training ended."""
     try:
         from jaxcap.plots import loss_curve, save_figure
-    except ImportError as error:
-        print(f"no loss curve: {error}", file=sys.stderr)
-        return
-    rows = read_metrics(folder)
-    if rows:
-        save_figure(loss_curve({folder.name: rows}), folder / "loss.png")
-        print(f"drew {folder / 'loss.png'}")
+
+        rows = read_metrics(folder)
+        if rows:
+            save_figure(loss_curve({folder.name: rows}), folder / CURVE_FILE)
+            print(f"drew {folder / CURVE_FILE}")
+    except (ImportError, OSError) as error:
+        print(f"warning: no loss curve: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,8 @@ def carry_projection(data_folder: Path, run_folder: Path, *, used: bool) -> None
         used: whether the run is trained on features that PCA reduced.
     """
     source, target = data_folder / PCA_FILE, run_folder / PCA_FILE
+    if source.resolve() == target.resolve():
+        return
     if used and source.exists():
         partial = target.with_suffix(".partial")
         shutil.copyfile(source, partial)

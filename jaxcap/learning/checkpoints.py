@@ -5,13 +5,14 @@ A checkpoint is a folder named by its iteration, written whole or not at all, wi
     params     the parameters by the notebook's names
     training   step, optimiser state and random key: the rest of the `TrainState`
     info       JSON: model, training, vocabulary, data set and seed; see `CheckpointInfo`
-    metrics    the validation loss, by which the best checkpoint is known
+    validation JSON: the loss, by which the best checkpoint is known
 
 Kept are the newest two and the best. Nothing is pickled.
 """
 
 import dataclasses
 import math
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,12 +22,13 @@ from typing import Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policies
 
 from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.learning.loop import TrainingConfig, TrainState
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.nn.captioner import CaptionerConfig, Params, init_params
+
+_ITEMS = ("params", "training", "info", "validation")
 
 FORMAT = 1
 """Version of this layout; a checkpoint of another is refused."""
@@ -135,10 +137,11 @@ class CheckpointInfo:
             ValueError: a setting differs; the message names it with both values.
         """
         before, after = self._settings(), now._settings()
-        for name, old in before.items():
-            if old != after[name]:
+        for name in before | after:
+            if before.get(name) != after.get(name):
                 raise ValueError(
-                    f"{where}: was trained with {name} {old}, now it is {after[name]}: resume with "
+                    f"{where}: was trained with {name} {before.get(name)}, now it is "
+                    f"{after.get(name)}: resume with "
                     "the same flags, or start another run with --init_from and --checkpoint_dir"
                 )
 
@@ -166,33 +169,33 @@ class Checkpoints:
 
     Raises:
         FileNotFoundError: there is no such folder, and `create` is false.
+        FileExistsError: a folder in it has a number for a name and is no checkpoint.
     """
 
     def __init__(self, folder: Path, *, create: bool = False):
         self.folder = folder
         if not create and not folder.is_dir():
             raise FileNotFoundError(f"{folder}: no such folder, expected one with checkpoints")
+        if folder.is_dir():
+            for path in folder.iterdir():
+                if path.name.isdigit() and not is_checkpoint(path):
+                    raise FileExistsError(
+                        f"{path}: is no checkpoint but is named as one: give checkpoints a folder "
+                        "of their own"
+                    )
         # Listed first, since a manager that may write deletes them.
         self._half_written = [
             path for path in sorted(self.folder.glob("*.orbax-checkpoint-tmp*")) if path.is_dir()
         ]
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=self._options(create))
-
-    @staticmethod
-    def _options(create: bool) -> ocp.CheckpointManagerOptions:
-        loss = lambda metrics: metrics["val_loss"]  # noqa: E731
-        return ocp.CheckpointManagerOptions(
-            best_fn=loss,
-            best_mode="min",
-            preservation_policy=policies.AnyPreservationPolicy(
-                [policies.LatestN(n=2), policies.BestN(get_metric_fn=loss, reverse=True, n=1)]
-            ),
-            # The state is donated to the next call, so that it must be on disk before it.
+        # The state is donated to the next call, so that it must be on disk before it: no
+        # asynchronous saves.
+        options = ocp.CheckpointManagerOptions(
             enable_async_checkpointing=False,
             create=create,
             read_only=not create,
             cleanup_tmp_directories=create,
         )
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     @property
     def steps(self) -> list[int]:
@@ -201,11 +204,16 @@ class Checkpoints:
 
     def best(self) -> tuple[int, float] | None:
         """Iteration and validation loss of the best checkpoint; None if none was validated."""
-        step = self._manager.best_step()
-        metrics = None if step is None else self._manager.metrics(step)
-        if step is None or metrics is None or math.isinf(metrics["val_loss"]):
-            return None
-        return step, metrics["val_loss"]
+        losses = {step: self._val_loss(step) for step in self.steps}
+        measured = {step: loss for step, loss in losses.items() if loss is not None}
+        return min(measured.items(), key=lambda item: item[1]) if measured else None
+
+    def _val_loss(self, step: int) -> float | None:
+        args = ocp.args.Composite(validation=ocp.args.JsonRestore())
+        try:
+            return self._manager.restore(step, args=args)["validation"]["loss"]
+        except Exception:  # noqa: BLE001  Orbax raises whatever its parts raise.
+            return None  # Whoever loads a broken checkpoint is told.
 
     def path(self, step: int) -> Path:
         """Folder of the checkpoint of one iteration."""
@@ -232,10 +240,13 @@ class Checkpoints:
             params=ocp.args.StandardSave(state.params),
             training=ocp.args.StandardSave(_training_item(state)),
             info=ocp.args.JsonSave(info.to_json()),
+            validation=ocp.args.JsonSave(
+                {"loss": val_loss if val_loss is not None and math.isfinite(val_loss) else None}
+            ),
         )
-        loss = math.inf if val_loss is None or math.isnan(val_loss) else val_loss
         try:
-            self._manager.save(step, args=items, metrics={"val_loss": loss})
+            self._manager.save(step, args=items)
+            self._delete_old()
         except (OSError, ValueError, RuntimeError) as error:
             raise OSError(
                 f"{self.folder}: could not write the checkpoint of iteration {step} "
@@ -243,6 +254,12 @@ class Checkpoints:
                 "earlier checkpoints are kept"
             ) from error
         return self.path(step)
+
+    def _delete_old(self) -> None:
+        best = self.best()
+        for step in self.steps[:-2]:
+            if best is None or step != best[0]:
+                self._manager.delete(step)
 
     def load_info(self, step: int) -> CheckpointInfo:
         """What the checkpoint of an iteration says of itself."""
@@ -263,7 +280,14 @@ class Checkpoints:
         return like._replace(params=params, **self._restore(step, "training", _training_item(like)))
 
     def _restore(self, step: int, item: str, like: Any) -> Any:
-        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        # Parameters may have been saved on another kind or number of devices.
+        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        shapes = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(
+                x.shape, x.dtype, sharding=getattr(x, "sharding", None) or device
+            ),
+            like,
+        )
         args = ocp.args.Composite(**{item: ocp.args.StandardRestore(shapes)})
         return self._manager.restore(step, args=args)[item]
 
@@ -285,8 +309,15 @@ class Checkpoints:
             warnings.warn(f"{path}: is half-written and passed over", stacklevel=2)
         self._half_written = []
         steps = self.steps[::-1]
-        if best and (found := self.best()):
-            steps = [found[0], *(step for step in steps if step != found[0])]
+        if best:
+            found = self.best()
+            if found is None:
+                warnings.warn(
+                    f"{self.folder}: none was validated, so that none is best: the newest is used",
+                    stacklevel=2,
+                )
+            else:
+                steps = [found[0], *(step for step in steps if step != found[0])]
         for step in steps:
             try:
                 return step, load(step)
@@ -325,6 +356,15 @@ def _differing(before: Any, now: Any) -> tuple[Any, Any]:
         return before, now
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     return {key: before.get(key) for key in keys}, {key: now.get(key) for key in keys}
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a folder is a checkpoint: whole, half-written, half-deleted or set aside."""
+    named = re.fullmatch(r"\d+|unreadable-\d+(-\d+)?|\d+\.orbax-checkpoint-tmp.*", path.name)
+    if not named or not path.is_dir():
+        return False
+    found = {item.name for item in path.iterdir()}
+    return not found or not found.isdisjoint({*_ITEMS, "_CHECKPOINT_METADATA"})
 
 
 def _training_item(state: TrainState) -> dict[str, Any]:

@@ -8,6 +8,8 @@ line of an epoch also has `epoch` and, with a validation set, `val_loss` (nats p
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ Row = dict[str, Any]
 def read_metrics(folder: Path) -> list[Row]:
     """The lines of a run's metrics file, oldest first; none if there is no such file.
 
-    A last line that a crash cut short is left out.
+    Lines from the first that cannot be read on, as a crash may cut the last one, are left out.
     """
     path = folder / METRICS_FILE
     if not path.exists():
@@ -29,8 +31,9 @@ def read_metrics(folder: Path) -> list[Row]:
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+            row = json.loads(line)
+            rows.append({**row, "iteration": int(row["iteration"]), "loss": float(row["loss"])})
+        except (ValueError, KeyError, TypeError):
             break
     return rows
 
@@ -69,33 +72,49 @@ class MetricsWriter:
     """
 
     def __init__(self, folder: Path, *, after: int = 0, tensorboard: bool = True):
+        self._path = folder / METRICS_FILE
         kept = [row for row in read_metrics(folder) if row["iteration"] <= after]
-        path = folder / METRICS_FILE
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(map(_line, kept)), encoding="utf-8")
-        partial.replace(path)
-        self._file = path.open("a", encoding="utf-8")
+        with self._naming():
+            partial = self._path.with_suffix(".partial")
+            partial.write_text("".join(map(_line, kept)), encoding="utf-8")
+            partial.replace(self._path)
+            self._file = self._path.open("a", encoding="utf-8")
         self._events = _summary_writer(folder, after) if tensorboard else None
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Name the file in the error of a full or broken disk."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(
+                f"{self._path}: cannot be written ({error.strerror}): make room or give another "
+                "--checkpoint_dir; the checkpoints are kept"
+            ) from error
 
     def write(self, progress: Progress) -> None:
         """Append a call's rows and hand them to the operating system."""
-        for row in rows_of(progress):
-            self._file.write(_line(row))
-            if self._events is not None:
+        rows = rows_of(progress)
+        with self._naming():
+            self._file.writelines(map(_line, rows))
+            self._file.flush()
+        if self._events is not None:
+            for row in rows:
                 for name, value in row.items():
                     if name != "iteration" and value is not None:
                         self._events.add_scalar(name, value, row["iteration"])
-        self._file.flush()
 
     def sync(self) -> None:
         """Make sure that what was written is on disk; to be called before a checkpoint is."""
-        os.fsync(self._file.fileno())
+        with self._naming():
+            os.fsync(self._file.fileno())
         if self._events is not None:
             self._events.flush()
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
+        with self._naming():
+            self._file.close()
         if self._events is not None:
             self._events.close()
 

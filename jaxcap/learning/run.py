@@ -7,7 +7,9 @@ each start of the run was made.
 import json
 import platform
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,12 +18,14 @@ from typing import Any
 import jax
 
 from jaxcap.data.splits import CaptionData
-from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints
+from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, is_checkpoint
 from jaxcap.learning.loop import Progress, TrainState, fit, init_state
 from jaxcap.learning.metrics import METRICS_FILE, MetricsWriter
 from jaxcap.nn.captioner import Params
 
 RECORD_FILE = "run.json"
+CURVE_FILE = "loss.png"
+_RUN_FILES = (METRICS_FILE, RECORD_FILE, CURVE_FILE)
 _PACKAGES = ("jaxcap", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "h5py")
 
 
@@ -63,13 +67,15 @@ class Run:
             OSError: the folder cannot be written.
         """
         start = int(self.state.step)
-        metrics = MetricsWriter(self.folder, after=start, tensorboard=tensorboard)
         best = self.checkpoints.best()
         lowest = float("inf") if best is None else best[1]
-        try:
+        training = self.info.training
+        with ExitStack() as stack:
+            stack.callback(self.checkpoints.close)
             if start == 0:
                 self.checkpoints.save(self.state, self.info, None)
-            training = self.info.training
+            metrics = MetricsWriter(self.folder, after=start, tensorboard=tensorboard)
+            stack.callback(metrics.close)
             for progress in fit(self.state, self.info.model, training, data.train, data.val):
                 metrics.write(progress)
                 val_loss = None if progress.val is None else float(progress.val.per_caption)
@@ -84,9 +90,6 @@ class Run:
                 yield progress, path
                 if stopping:
                     return
-        finally:
-            metrics.close()
-            self.checkpoints.close()
 
 
 def open_run(
@@ -125,9 +128,15 @@ def open_run(
                 "--overwrite, or give another --checkpoint_dir"
             )
         _delete_run(folder)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(
+            f"{folder}: is a file, expected a folder: give another --checkpoint_dir"
+        )
     state = init_state(state_key, info.model, info.training, params)
     try:
         checkpoints = Checkpoints(folder, create=True)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise OSError(
             f"{folder}: cannot be written ({error.strerror}): give another --checkpoint_dir"
@@ -165,40 +174,55 @@ def _initial_params(folder: Path, info: CheckpointInfo) -> Params:
     _, (params, found) = checkpoints.load_newest(checkpoints.load_params)
     found.check_vocabulary(info.vocabulary, Path(info.source.get("folder", "")), folder)
     ours, theirs = info.model.parameter_shapes(), found.model.parameter_shapes()
-    for name, shape in theirs.items():
-        if ours[name] != shape:
+    for name in theirs | ours:
+        if ours.get(name) != theirs.get(name):
             raise ValueError(
-                f"{folder}: has {name} of shape {shape}, this run needs {ours[name]}: give the "
-                "same --cell, --hidden_dim, --wordvec_dim and features"
+                f"{folder}: has {name} of shape {theirs.get(name)}, this run needs "
+                f"{ours.get(name)}: give the same --cell, --init_cell, --hidden_dim, "
+                "--wordvec_dim and features"
             )
     return params
 
 
 def _holds_run(folder: Path) -> bool:
     return folder.is_dir() and any(
-        path.name.isdigit() or path.name == METRICS_FILE for path in folder.iterdir()
+        is_checkpoint(path) or path.name == METRICS_FILE for path in folder.iterdir()
     )
 
 
 def _delete_run(folder: Path) -> None:
     """Delete what a run writes, and nothing else that may lie in the folder."""
     for path in folder.iterdir():
-        if path.is_dir() and path.name.split(".")[0].isdigit():
+        if is_checkpoint(path):
             shutil.rmtree(path)
-        elif path.name in (METRICS_FILE, RECORD_FILE) or path.name.startswith("events.out."):
+        elif path.name in _RUN_FILES or path.name.startswith("events.out.tfevents."):
             path.unlink()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def record_start(run: Run, flags: dict[str, Any]) -> None:
     """Add to the run's record how it was started: flags, seed, versions, machine."""
     path = run.folder / RECORD_FILE
-    starts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    starts = []
+    if path.exists():
+        try:
+            starts = list(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            aside = path.with_suffix(".unreadable")
+            path.rename(aside)
+            warnings.warn(f"{path}: cannot be read ({error}), kept as {aside.name}", stacklevel=2)
     starts.append(
         {
             "iteration": int(run.state.step),
             "seed": run.info.seed,
             "flags": flags,
-            "versions": {name: metadata.version(name) for name in _PACKAGES},
+            "versions": {name: _version(name) for name in _PACKAGES},
             "python": platform.python_version(),
             "machine": platform.machine(),
             "devices": [str(device) for device in jax.devices()],

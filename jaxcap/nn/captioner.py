@@ -42,16 +42,18 @@ class CaptionerConfig:
     """Shape of a captioner; hashable, so that it can be static under `jit`.
 
     Attributes:
-      vocab_size: number of words, V.
-      feature_dim: length of an image's feature vector, D.
-      wordvec_dim: length of a word vector, W.
-      hidden_dim: number of hidden units, H.
-      cell: "lstm" or "rnn".
-      dropout: share of the features, of the word vectors and of the hidden states before the
-        last layer that is dropped in training.
+        vocab_size: number of words, V.
+        feature_dim: length of an image's feature vector, D.
+        wordvec_dim: length of a word vector, W.
+        hidden_dim: number of hidden units, H.
+        cell: "lstm" or "rnn".
+        init_cell: start the LSTM's cell state from the features too.
+        dropout: share of the features, of the word vectors and of the hidden states before the
+            last layer that is dropped in training.
 
     Raises:
-      ValueError: a size below 1, an unknown cell, or a dropout outside [0, 1).
+        ValueError: a size below 1, an unknown cell, `init_cell` for a cell without such a state, or
+            a dropout outside [0, 1).
     """
 
     vocab_size: int
@@ -104,12 +106,12 @@ def init_params(key: Array, config: CaptionerConfig, dtype: DTypeLike = jnp.floa
     """Draw initial parameters: biases zero, embedding N(0, 1e-4), weights N(0, 1/fan in).
 
     Args:
-      key: a `jax.random` key.
-      config: shape of the captioner.
-      dtype: of all parameters.
+        key: a `jax.random` key.
+        config: shape of the captioner.
+        dtype: of all parameters.
 
     Returns:
-      Parameters by the notebook's names, with the shapes of `config.parameter_shapes()`.
+        Parameters by the notebook's names, with the shapes of `config.parameter_shapes()`.
     """
     shapes = config.parameter_shapes()
     keys = jax.random.split(key, len(shapes))
@@ -163,11 +165,11 @@ def logits(
     """Logits of the word after each of `words`, which are the caption so far from `<START>` on.
 
     Args:
-      params: parameters by the notebook's names.
-      config: shape of the captioner.
-      features: one feature vector for each caption, of the dtype of the parameters.
-      words: word ids in [0, V).
-      key: a `jax.random` key turns dropout on; None is inference.
+        params: parameters by the notebook's names.
+        config: shape of the captioner.
+        features: one feature vector for each caption, of the dtype of the parameters.
+        words: word ids in [0, V).
+        key: a `jax.random` key turns dropout on; None is inference.
     """
     h = _hidden_states(params, config, features, words.T, key)
     return _vocabulary_logits(params, h).swapaxes(0, 1)
@@ -185,13 +187,14 @@ def caption_loss(
     """Loss of each caption's words given its image and the words before them.
 
     Args:
-      params: parameters by the notebook's names.
-      config: shape of the captioner.
-      features: one feature vector for each caption, of the dtype of the parameters.
-      captions: word ids in [0, V), `<START> ... <END>` filled up with `<NULL>`; all but the last
-        column are read, all but the first are predicted.
-      key: a `jax.random` key turns dropout on; None is inference.
-      null: id of `<NULL>`, which is not predicted: it adds neither loss nor gradient.
+        params: parameters by the notebook's names.
+        config: shape of the captioner.
+        features: one feature vector for each caption, of the dtype of the parameters.
+        captions: word ids in [0, V), `<START> ... <END>` filled up with `<NULL>`; all but the last
+            column are read, all but the first are predicted.
+        key: a `jax.random` key turns dropout on; None is inference.
+        null: id of `<NULL>`, which is not predicted: it adds neither loss nor gradient.
+        smoothing: of the targets; see `temporal_softmax_loss`.
     """
     captions = captions.T
     words, targets = captions[:-1], captions[1:]

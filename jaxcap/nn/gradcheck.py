@@ -24,7 +24,7 @@ def rel_error(x: Any, y: Any) -> float:
     """Largest elementwise relative error, `max |x - y| / max(1e-8, |x| + |y|)` (notebook, set-up).
 
     Args:
-      x, y: arrays of one shape.
+        x, y: arrays of one shape.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     return float(np.max(np.abs(x - y) / np.maximum(1e-8, np.abs(x) + np.abs(y))))
@@ -40,16 +40,16 @@ def numerical_gradient(
     """Gradient of `sum(f(x) * cotangent)` by central differences.
 
     Args:
-      f: function of one array; its value is an array or a pytree of arrays.
-      x: float64 array of any shape; `f` is evaluated four times for each of its elements.
-      cotangent: what each output is weighted with; of the structure of `f(x)`.
-      step: distance between neighbouring points.
+        f: function of one array; its value is an array or a pytree of arrays.
+        x: float64 array of any shape; `f` is evaluated four times for each of its elements.
+        cotangent: what each output is weighted with; of the structure of `f(x)`.
+        step: distance between neighbouring points.
 
     Returns:
-      An array of the shape of `x`.
+        An array of the shape of `x`.
 
     Raises:
-      ValueError: `x` is not float64, in which case rounding would drown the difference.
+        ValueError: `x` is not float64, in which case rounding would drown the difference.
     """
     if x.dtype != jnp.float64:
         raise ValueError(
@@ -76,16 +76,16 @@ def gradient_errors(
     """Relative error of `jax.vjp` of `f` against central differences, for every array in `args`.
 
     Args:
-      f: function of `args`; its value is an array or a pytree of arrays.
-      args: pytrees of float64 arrays.
-      cotangent: what the outputs are weighted with; of the structure of `f(*args)`.
-      step: distance between neighbouring points.
+        f: function of `args`; its value is an array or a pytree of arrays.
+        args: pytrees of float64 arrays.
+        cotangent: what the outputs are weighted with; of the structure of `f(*args)`.
+        step: distance between neighbouring points.
 
     Returns:
-      A tuple of the structure of `args` with a float in place of each array.
+        A tuple of the structure of `args` with a float in place of each array.
 
     Raises:
-      ValueError: an array in `args` is not float64.
+        ValueError: an array in `args` is not float64.
     """
     leaves, structure = jax.tree.flatten(args)
     gradients = jax.tree.leaves(jax.vjp(f, *args)[1](cotangent))

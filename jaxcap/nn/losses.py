@@ -29,18 +29,24 @@ def temporal_softmax_loss(
     """Softmax cross-entropy of each word, summed over time and averaged over the batch.
 
     Args:
-      logits: unnormalised log-probabilities of the next word, batch or time first.
-      targets: the word that follows, an id in [0, V).
-      mask: true where the target counts; elsewhere the logits get no gradient.
-      num: number of captions, N.
+        logits: unnormalised log-probabilities of the next word, batch or time first.
+        targets: the word that follows, an id in [0, V).
+        mask: true where the target counts; elsewhere the logits get no gradient.
+        num: number of captions, N.
+        smoothing: probability that the target distribution spreads evenly over all V words instead
+            of giving it to the target (Szegedy et al. 2016).
 
     Returns:
-      The loss, of the dtype of `logits`. With no real word at all both averages are 0.
+        The loss, in float32 at least. With no real word at all both averages are 0.
     """
     log_normaliser = jax.nn.logsumexp(logits, axis=-1)
     chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     if smoothing:
         chosen = (1 - smoothing) * chosen + smoothing * logits.mean(axis=-1)
-    nats = jnp.where(mask, log_normaliser - chosen, jnp.zeros_like(chosen)).sum()
+    nats = jnp.where(mask, log_normaliser - chosen, jnp.zeros_like(chosen))
+    # Half precision could neither add nor count a batch's words.
+    if nats.dtype.itemsize < 4:
+        nats = nats.astype(jnp.float32)
+    nats = nats.sum()
     words = jnp.maximum(mask.sum(), 1).astype(nats.dtype)
     return CaptionLoss(per_caption=nats / num, per_word=nats / words)

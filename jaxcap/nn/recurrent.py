@@ -111,12 +111,12 @@ def rnn_step(
     """Advance a vanilla RNN by one step: `h' = tanh(x @ Wx + h @ Wh + b)`.
 
     Args:
-      params: weights `Wx (D, H)`, `Wh (H, H)`, `b (H,)`.
-      carry: hidden state before the step.
-      x: inputs of the step.
+        params: weights `Wx (D, H)`, `Wh (H, H)`, `b (H,)`.
+        carry: hidden state before the step.
+        x: inputs of the step.
 
     Returns:
-      The carry after the step and its hidden state, (N, H). Everything is of one dtype.
+        The carry after the step and its hidden state, (N, H). Everything is of one dtype.
     """
     return rnn_step_plain(params, carry, x)
 
@@ -151,12 +151,12 @@ def lstm_step(
     """Advance an LSTM by one step (notebook, "LSTM: step forward" and "step backward").
 
     Args:
-      params: weights `Wx (D, 4H)`, `Wh (H, 4H)`, `b (4H,)`, gates in the order i, f, o, g.
-      carry: hidden and cell state before the step.
-      x: inputs of the step.
+        params: weights `Wx (D, 4H)`, `Wh (H, 4H)`, `b (4H,)`, gates in the order i, f, o, g.
+        carry: hidden and cell state before the step.
+        x: inputs of the step.
 
     Returns:
-      The carry after the step and its hidden state, (N, H). Everything is of one dtype.
+        The carry after the step and its hidden state, (N, H). Everything is of one dtype.
     """
     return lstm_step_plain(params, carry, x)
 
@@ -327,15 +327,15 @@ def rnn(
     """Run a vanilla RNN over a sequence.
 
     Args:
-      params: weights `Wx (D, H)`, `Wh (H, H)`, `b (H,)`.
-      x: inputs, (N, T, D), or (T, N, D) if `time_major`.
-      h0: initial hidden state.
-      mask: true at real steps, (N, T), or (T, N) if `time_major`. A step that is false leaves the
-        carry unchanged, gives a zero hidden state, and gets and passes no gradient.
-      time_major: whether `x`, `mask` and the result have time before the batch.
+        params: weights `Wx (D, H)`, `Wh (H, H)`, `b (H,)`.
+        x: inputs, (N, T, D), or (T, N, D) if `time_major`.
+        h0: initial hidden state.
+        mask: true at real steps, (N, T), or (T, N) if `time_major`. A step that is false leaves the
+            carry unchanged, gives a zero hidden state, and gets and passes no gradient.
+        time_major: whether `x`, `mask` and the result have time before the batch.
 
     Returns:
-      The carry after the last step and the hidden states of all steps, laid out as `x`.
+        The carry after the last step and the hidden states of all steps, laid out as `x`.
     """
     return _unroll(_rnn, params, RNNCarry(h0), x, mask, time_major)
 
@@ -364,16 +364,16 @@ def lstm(
     """Run an LSTM over a sequence (notebook, "LSTM: forward" and "LSTM: backward").
 
     Args:
-      params: weights `Wx (D, 4H)`, `Wh (H, 4H)`, `b (4H,)`, gates in the order i, f, o, g.
-      x: inputs, (N, T, D), or (T, N, D) if `time_major`.
-      h0: initial hidden state.
-      c0: initial cell state; zero if left out.
-      mask: true at real steps, (N, T), or (T, N) if `time_major`. A step that is false leaves the
-        carry unchanged, gives a zero hidden state, and gets and passes no gradient.
-      time_major: whether `x`, `mask` and the result have time before the batch.
+        params: weights `Wx (D, 4H)`, `Wh (H, 4H)`, `b (4H,)`, gates in the order i, f, o, g.
+        x: inputs, (N, T, D), or (T, N, D) if `time_major`.
+        h0: initial hidden state.
+        c0: initial cell state; zero if left out.
+        mask: true at real steps, (N, T), or (T, N) if `time_major`. A step that is false leaves the
+            carry unchanged, gives a zero hidden state, and gets and passes no gradient.
+        time_major: whether `x`, `mask` and the result have time before the batch.
 
     Returns:
-      The carry after the last step and the hidden states of all steps, laid out as `x`.
+        The carry after the last step and the hidden states of all steps, laid out as `x`.
     """
     carry = LSTMCarry(h0, jnp.zeros_like(h0) if c0 is None else c0)
     return _unroll(_lstm, params, carry, x, mask, time_major)

@@ -1,6 +1,6 @@
 """The share of a captioner's captions that are true, where the data set knows what is true."""
 
-from jaxcap.data.scenes import TruthReport, scene_of_url, truth_report
+from jaxcap.data.scenes import NAME, TruthReport, scene_of_url, truth_report
 from jaxcap.data.splits import CaptionData, Split
 from jaxcap.decoding.captions import caption_images
 from jaxcap.nn.captioner import CaptionerConfig, Params
@@ -8,7 +8,7 @@ from jaxcap.nn.captioner import CaptionerConfig, Params
 
 def knows_truth(data: CaptionData) -> bool:
     """Whether the pictures of a data set are scenes, whose captions can be checked."""
-    return data.name.startswith("scenes")
+    return data.name == NAME
 
 
 def scene_truth(

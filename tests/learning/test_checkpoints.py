@@ -1,9 +1,13 @@
 """Checkpoints: round trips, refusals that name both values, and what happens to broken ones."""
 
 import dataclasses
+import os
 import re
+import subprocess
+import sys
 import warnings
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -73,6 +77,38 @@ def test_nothing_is_best_without_validation(tmp_path):
     assert checkpoints.steps == [1, 2]
 
 
+def test_a_cut_short_validation_loss_is_no_loss(saved):
+    for path in (saved.path(2) / "validation").iterdir():
+        path.write_bytes(path.read_bytes()[:5])
+    again = Checkpoints(saved.folder)
+    assert again.best() == (8, 4.0)
+    assert again.load_newest(again.load_info, best=True)[0] == 8
+
+
+def test_best_where_none_was_validated_says_so(tmp_path):
+    checkpoints = Checkpoints(tmp_path, create=True)
+    checkpoints.save(state_at(1), INFO, None)
+    with pytest.warns(UserWarning, match="none was validated.*the newest is used"):
+        assert checkpoints.load_newest(checkpoints.load_info, best=True)[0] == 1
+
+
+SAVE_ON_ANOTHER_DEVICE = """
+import sys, jax
+sys.path.insert(0, sys.argv[2])
+from test_checkpoints import INFO, Checkpoints, Path, state_at
+with jax.default_device(jax.devices()[1]):
+    Checkpoints(Path(sys.argv[1]), create=True).save(state_at(1), INFO, None)
+"""
+
+
+def test_parameters_load_on_other_devices_than_they_were_saved_on(tmp_path):
+    flags = "--xla_force_host_platform_device_count=2"
+    command = [sys.executable, "-c", SAVE_ON_ANOTHER_DEVICE, tmp_path, Path(__file__).parent]
+    subprocess.run(command, check=True, env={**os.environ, "XLA_FLAGS": flags})
+    checkpoints = Checkpoints(tmp_path)
+    assert_same(checkpoints.load_params(1)[0], state_at(1).params)
+
+
 def test_best_on_request(saved):
     assert saved.load_newest(saved.load_info)[0] == 8
     assert saved.load_newest(saved.load_info, best=True)[0] == 2
@@ -89,7 +125,7 @@ def truncate(folder):
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("damage", ["truncated", "item missing", "info cut short"])
+@pytest.mark.parametrize("damage", ["truncated", "item missing", "info cut short", "all cut short"])
 def test_broken_newest_is_passed_over_with_a_warning(saved, damage):
     newest = saved.path(8)
     if damage == "truncated":
@@ -98,8 +134,12 @@ def test_broken_newest_is_passed_over_with_a_warning(saved, damage):
         for path in sorted((newest / "params").rglob("*"), reverse=True):
             path.unlink() if path.is_file() else path.rmdir()
         (newest / "params").rmdir()
-    else:
+    elif damage == "info cut short":
         truncate(newest / "info")
+    else:
+        for path in newest.rglob("*"):
+            if path.is_file():
+                path.write_bytes(b"")
     again = Checkpoints(saved.folder)
     with pytest.warns(UserWarning, match=r"run/8: cannot be read and is passed over"):
         step, (params, _) = again.load_newest(again.load_params)
@@ -200,6 +240,14 @@ def test_another_encoder_is_refused(tmp_path):
         (
             {"training": dataclasses.replace(INFO.training, optimiser=OptimiserConfig())},
             "clip_norm 5.0, now it is None",
+        ),
+        (
+            {
+                "training": dataclasses.replace(
+                    INFO.training, optimiser=OptimiserConfig(clip_norm=5.0, lr_schedule="cosine")
+                )
+            },
+            "lr_schedule exponential, now it is cosine",
         ),
         ({"seed": 1}, "seed 0, now it is 1"),
         ({"data": {**INFO.data, "name": "other"}}, "data name tiny, now it is other"),

@@ -109,12 +109,28 @@ def test_nan_keeps_the_last_good_checkpoint(tiny, info, tmp_path):
 def test_a_folder_with_a_run_is_not_overwritten_unasked(tiny, info, tmp_path):
     train(open_run(tmp_path, info, KEY), tiny)
     (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("mine too")
     with pytest.raises(FileExistsError, match="already holds a run.*--resume.*--overwrite"):
         open_run(tmp_path, info, KEY)
     run = open_run(tmp_path, info, KEY, overwrite=True)
     assert run.checkpoints.steps == []
     assert read_metrics(tmp_path) == []
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "photos" / "a.jpg").read_text() == "mine too"
+
+
+def test_a_folder_of_ones_own_is_no_run(info, tmp_path):
+    (tmp_path / "2019").mkdir()
+    (tmp_path / "2019" / "a.jpg").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="2019: is no checkpoint but is named as one"):
+            open_run(tmp_path, info, KEY, overwrite=overwrite)
+    assert (tmp_path / "2019" / "a.jpg").read_text() == "mine"
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(FileExistsError, match="file: is a file"):
+        open_run(file, info, KEY)
 
 
 def test_nothing_to_resume_and_nothing_left(tiny, info, tmp_path):
@@ -141,10 +157,22 @@ def test_init_from_takes_parameters_and_nothing_else(tiny, info, tmp_path):
     assert int(second.state.step) == 0
     jax.tree.map(np.testing.assert_array_equal, second.state.params, last.state.params)
     wider = dataclasses.replace(info, model=dataclasses.replace(info.model, hidden_dim=32))
+    cell = dataclasses.replace(info, model=dataclasses.replace(info.model, init_cell=True))
+    with pytest.raises(ValueError, match=r"W_cell of shape None, this run needs .*--init_cell"):
+        open_run(tmp_path / "third", cell, KEY, init_from=tmp_path / "first")
     with pytest.raises(ValueError, match=r"W_proj of shape \(6, 16\), this run needs \(6, 32\)"):
         open_run(tmp_path / "third", wider, KEY, init_from=tmp_path / "first")
     with pytest.raises(ValueError, match="--resume goes with neither"):
         open_run(tmp_path / "second", info, KEY, init_from=tmp_path / "first", resume=True)
+
+
+def test_a_record_that_cannot_be_read_stops_nothing(tiny, info, tmp_path):
+    run = open_run(tmp_path, info, KEY)
+    (tmp_path / "run.json").write_text("{cut sho")
+    with pytest.warns(UserWarning, match=r"run.json: cannot be read .* kept as run.unreadable"):
+        record_start(run, {})
+    assert len(json.loads((tmp_path / "run.json").read_text())) == 1
+    assert (tmp_path / "run.unreadable").read_text() == "{cut sho"
 
 
 def test_every_start_is_recorded(tiny, info, tmp_path):

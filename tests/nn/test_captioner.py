@@ -10,6 +10,7 @@ import pytest
 from jaxcap.nn.captioner import (
     Captioner,
     CaptionerConfig,
+    _dropout,
     caption_loss,
     init_params,
     logits,
@@ -157,14 +158,26 @@ def test_dropout_only_with_a_key_and_reproducible():
     assert not np.allclose(run(jax.random.key(3)), plain)
 
 
-def test_dropout_keeps_the_expected_hidden_state():
-    """Averaged over many masks, the logits of a linear readout come near the undropped ones."""
-    from jaxcap.nn.captioner import _dropout
-
+def test_dropout_drops_its_share_and_keeps_the_mean():
     x = jnp.ones((20_000,))
     dropped = _dropout(jax.random.key(0), x, 0.25)
     assert float((dropped == 0).mean()) == pytest.approx(0.25, abs=0.02)
     assert float(dropped.mean()) == pytest.approx(1, abs=0.02)
+
+
+def test_dropout_reaches_features_words_and_hidden_states(monkeypatch):
+    dropped = []
+
+    def spy(key, x, rate):
+        assert key is not None and rate == 0.5
+        dropped.append(x.shape)
+        return x
+
+    monkeypatch.setattr("jaxcap.nn.captioner._dropout", spy)
+    model = config(dropout=0.5)
+    features, captions = example()
+    logits(init_params(jax.random.key(0), model), model, features, captions, jax.random.key(1))
+    assert dropped == [(N, D), (T + 1, N, 5), (T + 1, N, 8)]
 
 
 @pytest.mark.parametrize(

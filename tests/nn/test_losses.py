@@ -30,6 +30,14 @@ def test_gradient_is_softmax_minus_target_at_real_words_and_zero_elsewhere():
     np.testing.assert_allclose(grad, expected, atol=1e-15)
 
 
+def test_many_words_in_bfloat16_are_counted_exactly():
+    logits = jnp.zeros((2001, 7), jnp.bfloat16)
+    loss = temporal_softmax_loss(logits, jnp.ones(2001, int), jnp.ones(2001, bool), num=100)
+    assert loss.per_word.dtype == jnp.float32
+    assert float(loss.per_caption / loss.per_word) == pytest.approx(20.01, rel=1e-6)
+    assert float(loss.per_word) == pytest.approx(np.log(7), rel=4e-3)
+
+
 def test_large_logits_stay_finite():
     logits = jnp.array([[[1e4, 0.0, -1e4]]])
     loss = temporal_softmax_loss(logits, jnp.array([[2]]), jnp.array([[True]]), num=1)

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from PIL import Image
 
+from jaxcap.data.cache import CACHE_VARIABLE, cache_folder
 from jaxcap.data.coco_writing import write_coco
 from jaxcap.data.scenes.drawing import SIDE, draw, pixels
 from jaxcap.data.scenes.language import CAPTIONS_PER_SCENE, MAX_WORDS, captions
@@ -28,7 +28,6 @@ from jaxcap.vision.grid import VERSION as FEATURES_VERSION
 
 NAME = f"scenes-1-{FEATURES_VERSION}"
 COUNTS = {"train": 8000, "val": 500}
-CACHE_VARIABLE = "JAXCAP_CACHE"
 
 _MANIFEST = "files.json"
 _BATCH = 125
@@ -52,7 +51,7 @@ def ensure_scenes(folder: Path | None = None) -> Path:
         ValueError: the set is there, but a file in it is missing or has another size than the one
             that was written.
     """
-    parent = folder or Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("jaxcap"))
+    parent = folder or cache_folder()
     target = parent / NAME
     if not target.is_dir():
         try:

@@ -21,23 +21,29 @@ _CENTRES = {
     "bottom": (0.5, 0.74),
     "middle": (0.5, 0.5),
 }
-_WIDTHS = {1: 0.0, 2: 0.28, 3: 0.24, 4: 0.22}
+_WIDTHS = {1: 0.0, 2: 0.25, 3: 0.22, 4: 0.2}
 _SINGLE_WIDTHS = {"small": 0.25, "large": 0.44}
-# Offsets in multiples of the things' width, for places that are wide, high and square.
-_WIDE = {
-    1: ((0, 0),),
-    2: ((-0.92, 0), (0.92, 0)),
-    3: ((-1.2, 0.1), (0, -0.1), (1.2, 0.1)),
-    4: ((-0.56, -0.53), (0.56, -0.53), (-0.56, 0.53), (0.56, 0.53)),
+# Offsets in multiples of the things' width: two and four in a row, three in a triangle, so that
+# groups of different counts also differ in outline.
+_ACROSS = {
+    1: ((0.0, 0.0),),
+    2: ((-0.62, 0.0), (0.62, 0.0)),
+    3: ((0.0, -0.52), (-0.56, 0.52), (0.56, 0.52)),
+    4: ((-1.62, 0.12), (-0.54, -0.12), (0.54, 0.12), (1.62, -0.12)),
 }
-_HIGH = {
-    1: ((0, 0),),
-    2: ((0, -0.92), (0, 0.92)),
-    3: ((-0.1, -1.2), (0.1, 0), (-0.1, 1.2)),
-    4: ((-0.53, -0.56), (0.53, -0.56), (-0.53, 0.56), (0.53, 0.56)),
+_UPRIGHT = {
+    1: _ACROSS[1],
+    2: tuple((y, x) for x, y in _ACROSS[2]),
+    3: _ACROSS[3],
+    4: tuple((y, x) for x, y in _ACROSS[4]),
 }
-_SQUARE = _WIDE | {3: ((0, -0.56), (-0.6, 0.5), (0.6, 0.5))}
-_LAYOUTS = {"left": _HIGH, "right": _HIGH, "top": _WIDE, "bottom": _WIDE, "middle": _SQUARE}
+_LAYOUTS = {
+    "left": _UPRIGHT,
+    "right": _UPRIGHT,
+    "top": _ACROSS,
+    "bottom": _ACROSS,
+    "middle": _ACROSS,
+}
 
 
 class Spot(NamedTuple):

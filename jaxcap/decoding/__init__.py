@@ -1,0 +1,1 @@
+"""From a model's start and step to sentences."""

@@ -1,0 +1,180 @@
+"""Beam search: the K best beginnings of a caption, carried on together.
+
+All beams of all images advance in one loop. A beam that says `<END>` keeps its place to the end,
+and the search goes on with the others: with one beam that is greedy decoding, and with as many
+beams as there are captions it is exhaustive, whatever the normalisation.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jaxcap.decoding.beam_steps import Beams, expand, grow, init, rows_needed, select, shrink
+from jaxcap.decoding.constraints import Constraints
+from jaxcap.decoding.diverse import select_in_groups
+from jaxcap.decoding.hypotheses import Hypotheses
+from jaxcap.decoding.rows import Step, run, words_and_dtype
+
+NORMALISATIONS = ("none", "average", "gnmt")
+
+
+@dataclass(frozen=True)
+class Beam:
+    """Shape of a beam search; hashable, so that it can be static under `jit`.
+
+    Attributes:
+        width: number of beams of each image, K.
+        normalisation: what a log-probability is divided by for the score that ranks beams in the
+            end: "none" 1, "average" the number of words m with `<END>`, "gnmt"
+            ((5 + m) / 6) ** alpha (Wu et al., 2016, equation 14).
+        alpha: of "gnmt".
+        groups: number of groups that the beams are searched in, each of K / groups beams; more
+            than one is diverse beam search.
+        diversity: what a candidate loses in rank for each beam of an earlier group that says the
+            same word at the same step, in nats.
+        best_only: stop an image's search as soon as no open beam can outdo the best finished one.
+            The best caption is the same; others may stay unfinished.
+
+    Raises:
+        ValueError: a number outside its range, an unknown normalisation, or groups that do not
+            divide the width.
+    """
+
+    width: int = 3
+    normalisation: str = "none"
+    alpha: float = 0.6
+    groups: int = 1
+    diversity: float = 0.5
+    best_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, got {self.width}")
+        if self.normalisation not in NORMALISATIONS:
+            names = ", ".join(NORMALISATIONS)
+            raise ValueError(f"normalisation must be one of {names}, got {self.normalisation}")
+        if self.groups < 1 or self.width % self.groups:
+            raise ValueError(f"groups must divide the width {self.width}, got {self.groups}")
+        for name in ("alpha", "diversity"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+def normalise(
+    log_probs: Float[Array, "N K"], words: Int[Array, "N K"], strategy: Beam
+) -> Float[Array, "N K"]:
+    """Scores of captions of so many words, `<END>` counted."""
+    count = jnp.maximum(words, 1).astype(log_probs.dtype)
+    if strategy.normalisation == "average":
+        return log_probs / count
+    if strategy.normalisation == "gnmt":
+        return log_probs / ((5 + count) / 6) ** strategy.alpha
+    return log_probs
+
+
+def beam_search(
+    step: Step,
+    carry: Any,
+    strategy: Beam,
+    *,
+    num: int,
+    start: int,
+    end: int,
+    max_length: int = 30,
+    null: int = 0,
+    constraints: Constraints | None = None,
+) -> Hypotheses:
+    """Search for the K likeliest captions of each of N images.
+
+    Args:
+        step: `step(carry, words) -> (carry, logits)`, words (R,) and logits (R, V), for any number
+            of rows R.
+        carry: the model's state before the first word, N rows.
+        strategy: shape of the search.
+        num: number of images, N.
+        start, end, null: ids of `<START>`, `<END>` and `<NULL>`.
+        max_length: most steps taken, T; also where no beam ends.
+        constraints: rules on the words.
+
+    Returns:
+        The beams, the best first: finished ones by their scores, then unfinished ones by theirs.
+        Where there are fewer captions than beams, the rest are empty, unfinished, and have a
+        log-probability of minus infinity. Memory does not grow with the number of steps beyond
+        the ids themselves.
+
+    Raises:
+        ValueError: `max_length` is below 1, or the constraints do not fit it or the vocabulary.
+    """
+    if max_length < 1:
+        raise ValueError(f"max_length must be at least 1, got {max_length}")
+    num_words, dtype = words_and_dtype(step, carry, num)
+    if constraints is not None:
+        constraints.check(num_words, end, max_length)
+
+    def advance(beams: Beams, size: int) -> Beams:
+        carry, candidates = expand(step, beams, constraints, end)
+        if strategy.groups == 1:
+            choice = select(candidates, beams.finished, beams.log_probs)
+        else:
+            choice = select_in_groups(beams, candidates, strategy.groups, strategy.diversity)
+        beams = grow(beams, carry, choice, size=size, end=end, null=null)
+        return _close_decided(beams, strategy) if strategy.best_only else beams
+
+    def num_open(beams: Beams) -> Array:
+        return jnp.where(beams.t < max_length, rows_needed(beams), 0)
+
+    beams = init(
+        carry,
+        num=num,
+        width=strategy.width,
+        groups=strategy.groups,
+        start=start,
+        max_length=max_length,
+        null=null,
+        dtype=dtype,
+    )
+    rows = num * strategy.width
+    # The first step has one row for each image or group, so it stands before the loop.
+    beams = advance(beams, rows)
+    beams = run(lambda beams: advance(beams, len(beams.place)), shrink, num_open, beams, rows)
+    return _ranked(beams, strategy, null)
+
+
+def _close_decided(beams: Beams, strategy: Beam) -> Beams:
+    """Close the beams of images whose best caption is certain.
+
+    An open beam's log-probability can only fall, and its score is at most that of the longest
+    caption it may become without falling.
+    """
+    words = beams.lengths + beams.finished.astype(jnp.int32)
+    longest = jnp.full_like(words, beams.ids.shape[2])
+    scores = normalise(beams.log_probs, words, strategy)
+    hopes = normalise(beams.log_probs, longest, strategy)
+    best = jnp.where(beams.finished, scores, -jnp.inf).max(axis=1)
+    hope = jnp.where(beams.open, hopes, -jnp.inf).max(axis=1)
+    return beams._replace(open=beams.open & (best < hope)[:, None])
+
+
+def _ranked(beams: Beams, strategy: Beam, null: int) -> Hypotheses:
+    """Sort beams, the best first, and empty the void ones."""
+    void = beams.log_probs == -jnp.inf
+    words = beams.lengths + beams.finished.astype(jnp.int32)
+    scores = jnp.where(void, -jnp.inf, normalise(beams.log_probs, words, strategy))
+    places = jnp.broadcast_to(jnp.arange(void.shape[1], dtype=jnp.int32)[None], void.shape)
+    _, _, order = lax.sort((~beams.finished, -scores, places), num_keys=2)
+
+    def sort(x: Array) -> Array:
+        return jnp.take_along_axis(x, order, axis=1)
+
+    return Hypotheses(
+        ids=jnp.take_along_axis(
+            jnp.where(void[..., None], null, beams.ids), order[..., None], axis=1
+        ),
+        lengths=sort(jnp.where(void, 0, beams.lengths)),
+        finished=sort(beams.finished),
+        log_probs=sort(beams.log_probs),
+        scores=sort(scores),
+    )
