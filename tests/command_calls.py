@@ -1,4 +1,4 @@
-"""Commands as a user starts them, for the tests of prepare and caption."""
+"""Commands as a user starts them."""
 
 import atexit
 import os
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 @cache
 def environment():
-    """One cache folder for all of them, so that the encoder is compiled once."""
+    """One cache folder for all of them, so that scenes and programs are made once."""
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return {**os.environ, "JAXCAP_CACHE": folder}
@@ -33,11 +33,11 @@ def start(command, *arguments):
     )
 
 
-def call(command, *arguments):
+def call(command, *arguments, timeout=300):
     """Run a command to its end: exit code, stdout, stderr."""
     with start(command, *arguments) as process:
         try:
-            out, err = process.communicate(timeout=300)
+            out, err = process.communicate(timeout=timeout)
         except BaseException:
             process.kill()
             raise

@@ -104,7 +104,7 @@ def test_a_run_that_does_not_know_its_encoder(work, tiny, tmp_path):
     model = dataclasses.replace(info.model, feature_dim=6)
     info = dataclasses.replace(info, model=model, data=tiny.identity())
     state = init_state(jax.random.key(0), model, info.training)
-    Checkpoints(tmp_path, create=True).save(state, info, None)
+    Checkpoints(tmp_path, create=True).save(state, info, 1.0)
     match = "data tiny, which does not say which encoder.*--encoder=vgg16 --encoder_weights=FILE"
     with pytest.raises(ValueError, match=match):
         PhotoCaptioner.load(tmp_path)

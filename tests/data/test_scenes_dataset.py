@@ -59,7 +59,10 @@ def test_the_set_is_written_once_and_the_same_each_time(tmp_path: Path):
 def test_the_folder_comes_from_the_argument_then_the_environment_then_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(dataset.platformdirs, "user_cache_dir", lambda name: tmp_path / name)
+    monkeypatch.delenv(dataset.CACHE_VARIABLE, raising=False)
+    monkeypatch.setattr(
+        "jaxcap.data.cache.platformdirs.user_cache_dir", lambda name: tmp_path / name
+    )
     assert ensure_scenes() == tmp_path / "jaxcap" / NAME
     monkeypatch.setenv(dataset.CACHE_VARIABLE, str(tmp_path / "mine"))
     assert ensure_scenes() == tmp_path / "mine" / NAME

@@ -1,0 +1,25 @@
+"""A data set that trains in a second."""
+
+import numpy as np
+
+from jaxcap.data.coco import SplitArrays
+from jaxcap.data.vocabulary import Vocabulary
+
+
+def tiny_splits(num_train=40, num_val=12, images=10, length=9, feature_dim=6):
+    """A vocabulary and random captions of both splits, in the course's layout."""
+    rng = np.random.default_rng(0)
+    vocabulary = Vocabulary.build(["a", "red", "blue", "cat", "dog", "on", "grass", "two"])
+    splits = {}
+    for split, num in (("train", num_train), ("val", num_val)):
+        captions = np.zeros((num, length), np.int32)
+        for row in captions:
+            words = rng.integers(4, len(vocabulary), rng.integers(2, length - 2))
+            row[: len(words) + 2] = [vocabulary.start, *words, vocabulary.end]
+        splits[split] = SplitArrays(
+            captions=captions,
+            image_idxs=np.arange(num, dtype=np.int32) % images,
+            features=rng.standard_normal((images, feature_dim)).astype(np.float32),
+            urls=[f"http://example.org/{split}/{i}.jpg" for i in range(images)],
+        )
+    return vocabulary, splits
