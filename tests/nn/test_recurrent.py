@@ -265,3 +265,33 @@ def test_weight_gradients_are_products_after_the_reverse_scan(cell):
     for scan in scans:
         carried = scan.outvars[: scan.params["num_carry"]]
         assert {var.aval.shape for var in carried} == {(N, H)}
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("transform", ["jit", "vmap", "checkpoint"])
+def test_a_step_composes(cell, transform):
+    params, x, states = inputs(cell)
+    carry = (RNNCarry if cell == "rnn" else LSTMCarry)(*states)
+    steps = (rnn_step, rnn_step_plain) if cell == "rnn" else (lstm_step, lstm_step_plain)
+
+    def result(step):
+        f = lambda params, x: sum(jnp.sum(jnp.sin(a)) for a in step(params, carry, x)[0])  # noqa: E731
+        if transform == "vmap":
+            many = jnp.stack([x[:, 0], x[:, 1]])
+            return jax.vmap(jax.grad(f, (0, 1)), in_axes=(None, 0))(params, many)
+        f = {"jit": jax.jit, "checkpoint": jax.checkpoint}[transform](f)
+        return jax.grad(f, (0, 1))(params, x[:, 0])
+
+    assert_close(*(result(step) for step in steps))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_step_in_bfloat16_stays_there(cell):
+    params, x, states = inputs(cell, jnp.bfloat16)
+    carry = (RNNCarry if cell == "rnn" else LSTMCarry)(*states)
+    step = rnn_step if cell == "rnn" else lstm_step
+    out, vjp = jax.vjp(step, params, carry, x[:, 0])
+    leaves = jax.tree.leaves((out, vjp(out)))
+    assert {leaf.dtype for leaf in leaves} == {jnp.dtype(jnp.bfloat16)}
+    assert all(jnp.isfinite(leaf).all() for leaf in leaves)
