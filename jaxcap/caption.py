@@ -43,6 +43,7 @@ def main(names: list[str]) -> int:
     # File names need not be UTF-8; they leave as they came.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
+    grid = command.writable_path(GRID.value)
     captioner = PhotoCaptioner.load(
         Path(CHECKPOINT.value) if CHECKPOINT.value else shipped_checkpoint(),
         encoder=ENCODER.value,
@@ -62,14 +63,14 @@ def main(names: list[str]) -> int:
         batch_size=BATCH_SIZE.value,
     ):
         _print(photo)
-        photos.append(photo if GRID.value else photo._replace(picture=None))
-    if GRID.value:
+        photos.append(photo if grid else photo._replace(picture=None))
+    if grid:
         from jaxcap.plots import caption_grid, save_figure
 
         pictures = [photo.picture or photo.fault for photo in photos]
         titles = [photo.caption or Path(photo.source).name for photo in photos]
-        save_figure(caption_grid(pictures, titles), Path(GRID.value))
-        print(f"drew {GRID.value}", file=sys.stderr)
+        save_figure(caption_grid(pictures, titles), grid)
+        print(f"drew {grid}", file=sys.stderr)
     return int(any(photo.fault for photo in photos))
 
 

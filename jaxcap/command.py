@@ -11,20 +11,7 @@ from absl import app, flags, logging
 from jax.errors import JaxRuntimeError
 
 from jaxcap.data.cache import cache_folder
-from jaxcap.data.datasets import DATASETS
 
-DATASET = flags.DEFINE_enum(
-    "dataset",
-    None,
-    DATASETS,
-    "What to read: the embedded scenes, or the course's COCO files. The default is coco where "
-    "--data_dir is given, and scenes elsewhere.",
-)
-DATA_DIR = flags.DEFINE_string(
-    "data_dir",
-    None,
-    "Folder of the course's files; with --dataset=scenes, where to keep the scenes.",
-)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
 TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an error arose.")
 

@@ -34,15 +34,16 @@ SHEET_NUM = flags.DEFINE_integer(
 
 
 def main() -> None:
+    json, sheet = command.writable_path(JSON.value), command.writable_path(SHEET.value)
     evaluation = _evaluate()
     print(evaluation.table())
-    if JSON.value:
-        write_json(Path(JSON.value), evaluation.as_json())
-        print(f"wrote {JSON.value}")
-    if SHEET.value:
+    if json:
+        write_json(json, evaluation.as_json())
+        print(f"wrote {json}")
+    if sheet:
         page = make_sheet(evaluation, SHEET_NUM.value)
-        Path(SHEET.value).write_text(page, encoding="utf-8", errors="replace")
-        print(f"wrote {SHEET.value}")
+        sheet.write_text(page, encoding="utf-8", errors="replace")
+        print(f"wrote {sheet}")
 
 
 def _evaluate() -> Evaluation:

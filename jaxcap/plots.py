@@ -7,6 +7,8 @@ from typing import Any
 
 from PIL import Image
 
+from jaxcap.data.whole_files import replacing
+
 try:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -91,12 +93,8 @@ def caption_grid(
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as a file of the kind that its name says, whole or not at all."""
-    partial = path.with_name(f".partial-{path.name}")
-    try:
+    with replacing(path) as partial:
         figure.savefig(partial, dpi=150, format=path.suffix[1:] or "png")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _figure(ax: Axes) -> Figure:

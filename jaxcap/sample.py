@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from jaxcap import command
-from jaxcap.command import DATA_DIR, DATASET, SEED
+from jaxcap import command, data_flags
+from jaxcap.command import SEED
 from jaxcap.data.datasets import load_dataset
 from jaxcap.data.pictures import open_picture
 from jaxcap.data.references import choose_images, references_of
 from jaxcap.data.splits import SPLITS, CaptionData
+from jaxcap.data_flags import DATA_DIR, DATASET
 from jaxcap.decoding.captions import caption_images
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints
 from jaxcap.scoring.truth import knows_truth, scene_truth
@@ -36,6 +37,7 @@ GRID = flags.DEFINE_string("grid", None, "Draw the pictures with their captions 
 
 
 flags.adopt_module_key_flags(command)
+flags.adopt_module_key_flags(data_flags)
 
 
 def main() -> None:

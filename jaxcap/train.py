@@ -8,12 +8,13 @@ import jax
 from absl import flags
 from tqdm import tqdm
 
-from jaxcap import command
-from jaxcap.command import DATA_DIR, DATASET, SEED
+from jaxcap import command, data_flags
+from jaxcap.command import SEED
 from jaxcap.data.batches import ORDERS
 from jaxcap.data.datasets import describe_source, load_dataset
 from jaxcap.data.projection import carry_projection
 from jaxcap.data.splits import CaptionData
+from jaxcap.data_flags import DATA_DIR, DATASET
 from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.interrupts import catch_interrupts
 from jaxcap.learning.loop import Progress, TrainingConfig
@@ -91,6 +92,7 @@ TENSORBOARD = flags.DEFINE_bool(
 
 
 flags.adopt_module_key_flags(command)
+flags.adopt_module_key_flags(data_flags)
 
 
 def main() -> int:

@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from jaxcap.data.whole_files import replacing
+
 _FEATURES, _DONE = "features.npy", "done.jsonl"
 
 
@@ -72,10 +74,9 @@ class FeatureStore:
             )
             _reserve(folder / _FEATURES)
         # Written anew, so that a line that was cut does not spoil the one after it.
-        partial = folder / f"{_DONE}.partial"
         kept = [header, *(line for line in lines[1:] if self._is_done(line))]
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="ascii")
-        partial.replace(folder / _DONE)
+        with replacing(folder / _DONE) as partial:
+            partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="ascii")
 
     @property
     def num_done(self) -> int:

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from jaxcap.data.checks import check_finite
 from jaxcap.data.hdf5 import find_dataset, open_hdf5
 from jaxcap.data.layout import PCA_FILE
+from jaxcap.data.whole_files import replacing
 from jaxcap.vision.pca import apply_pca
 
 
@@ -133,8 +134,7 @@ def carry_projection(data_folder: Path, run_folder: Path, *, used: bool) -> None
     if source.resolve() == target.resolve():
         return
     if used and source.exists():
-        partial = target.with_suffix(".partial")
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        with replacing(target) as partial:
+            shutil.copyfile(source, partial)
     else:
         target.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxcap.data.whole_files import replacing
 from jaxcap.learning.loop import Progress
 
 METRICS_FILE = "metrics.jsonl"
@@ -75,9 +76,8 @@ class MetricsWriter:
         self._path = folder / METRICS_FILE
         kept = [row for row in read_metrics(folder) if row["iteration"] <= after]
         with self._naming():
-            partial = self._path.with_suffix(".partial")
-            partial.write_text("".join(map(_line, kept)), encoding="utf-8")
-            partial.replace(self._path)
+            with replacing(self._path) as partial:
+                partial.write_text("".join(map(_line, kept)), encoding="utf-8")
             self._file = self._path.open("a", encoding="utf-8")
         self._events = _summary_writer(folder, after) if tensorboard else None
 

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 
 from jaxcap.data.splits import CaptionData
+from jaxcap.data.whole_files import replacing
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, is_checkpoint
 from jaxcap.learning.loop import Progress, TrainState, fit, init_state
 from jaxcap.learning.metrics import METRICS_FILE, MetricsWriter
@@ -116,7 +117,7 @@ def open_run(
         FileNotFoundError: there is nothing to resume or to start from.
         ValueError: the run was made with other settings, or nothing is left to train.
     """
-    if sum((resume, overwrite)) == 2 or (resume and init_from):
+    if resume and (overwrite or init_from):
         raise ValueError("--resume goes with neither --overwrite nor --init_from: give one of them")
     if resume:
         return _resume(folder, info, state_key)
@@ -228,6 +229,5 @@ def record_start(run: Run, flags: dict[str, Any]) -> None:
             "devices": [str(device) for device in jax.devices()],
         }
     )
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(starts, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(starts, indent=1) + "\n", encoding="utf-8")
