@@ -17,7 +17,7 @@ from jaxcap.data.splits import CaptionData
 from jaxcap.data_flags import DATA_DIR, DATASET
 from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.interrupts import catch_interrupts
-from jaxcap.learning.loop import Progress, TrainingConfig
+from jaxcap.learning.loop import MEASURES, Progress, TrainingConfig
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.optimiser import SCHEDULES, OptimiserConfig
 from jaxcap.learning.run import CURVE_FILE, Run, open_run, record_start
@@ -86,6 +86,18 @@ LOG_EVERY = flags.DEFINE_integer("log_every", 10, "Iterations between log lines.
 VAL_CAPTIONS = flags.DEFINE_integer(
     "val_captions", 1000, "Validation captions measured after every epoch.", lower_bound=1
 )
+VAL_IMAGES = flags.DEFINE_integer(
+    "val_images",
+    0,
+    "Validation images to caption greedily and score by CIDEr-D after every epoch.",
+    lower_bound=0,
+)
+BEST_BY = flags.DEFINE_enum(
+    "best_by", "loss", MEASURES, "Which measure on validation says which checkpoint is the best."
+)
+PATIENCE = flags.DEFINE_integer(
+    "patience", None, "Stop after this many epochs without a better checkpoint.", lower_bound=1
+)
 TENSORBOARD = flags.DEFINE_bool(
     "tensorboard", True, "Write TensorBoard events, if the extra is installed."
 )
@@ -125,6 +137,11 @@ def main() -> int:
         remedy = "the same command with --resume goes on" if left else "it was the last"
         print(f"stopped after iteration {last.iteration}: {remedy}")
         return interrupt.exit_code
+    if last.iteration < last.num_iterations:
+        print(
+            f"stopped after iteration {last.iteration}: no better checkpoint for "
+            f"--patience={PATIENCE.value} epochs"
+        )
     if knows_truth(data):
         print("claims in the captions of the validation scenes:")
         print(scene_truth(last.state.params, run.info.model, data, data.val))
@@ -150,6 +167,9 @@ def _describe(data: CaptionData) -> CheckpointInfo:
             log_every=LOG_EVERY.value,
             label_smoothing=LABEL_SMOOTHING.value,
             val_captions=VAL_CAPTIONS.value,
+            val_images=VAL_IMAGES.value,
+            best_by=BEST_BY.value,
+            patience=PATIENCE.value,
             optimiser=OptimiserConfig(
                 learning_rate=LEARNING_RATE.value,
                 lr_schedule=LR_SCHEDULE.value,
@@ -216,6 +236,7 @@ def _log_lines(progress: Progress, saved: Path | None) -> list[str]:
         lines.append(
             f"(Epoch {progress.epoch} / {NUM_EPOCHS.value}) "
             f"val loss: {progress.val.per_caption:.6f}, {progress.val.per_word:.6f} per word"
+            + ("" if progress.cider is None else f", CIDEr {progress.cider:.4f}")
         )
     if saved is not None:
         lines.append(f"saved {saved}")

@@ -11,7 +11,7 @@ from command_calls import assert_fails, call
 from photo_files import draw, draw_all, write_tsv
 from PIL import Image
 
-from jaxcap.learning.checkpoints import Checkpoints
+from jaxcap.learning.checkpoints import Checkpoints, Validation
 from jaxcap.learning.loop import init_state
 from jaxcap.photos import PhotoCaptioner, shipped_checkpoint
 from jaxcap.vision.encoder import load_encoder
@@ -104,7 +104,7 @@ def test_a_run_that_does_not_know_its_encoder(work, tiny, tmp_path):
     model = dataclasses.replace(info.model, feature_dim=6)
     info = dataclasses.replace(info, model=model, data=tiny.identity())
     state = init_state(jax.random.key(0), model, info.training)
-    Checkpoints(tmp_path, create=True).save(state, info, 1.0)
+    Checkpoints(tmp_path, create=True).save(state, info, Validation(1.0))
     match = "data tiny, which does not say which encoder.*--encoder=vgg16 --encoder_weights=FILE"
     with pytest.raises(ValueError, match=match):
         PhotoCaptioner.load(tmp_path)

@@ -152,6 +152,18 @@ def test_bad_input_is_one_sentence(trained, tiny_dir, tmp_path):
     assert_fails(call("train", where, f"--data_dir={truncated}"), str(captions))
 
 
+def test_train_stops_early_by_cider(tiny_dir, tmp_path):
+    flags = ["--val_images=5", "--best_by=cider", "--patience=2", "--learning_rate=1e-30"]
+    where = [f"--checkpoint_dir={tmp_path}", f"--data_dir={tiny_dir}"]
+    code, out, err = call("train", *where, *SMALL, *flags)
+    assert (code, err) == (0, "")
+    lines = re.findall(r"^\(Epoch (\d+) / 50\) .* per word, CIDEr \d\.\d{4}$", out, re.M)
+    assert lines == ["1", "2", "3"]
+    assert "stopped after iteration 15: no better checkpoint for --patience=2 epochs" in out
+    assert Checkpoints(tmp_path).steps == [5, 10, 15]
+    assert_fails(call("train", *where, *SMALL, "--best_by=cider"), "val_images")
+
+
 def test_nan_stops_with_the_iteration_and_exit_1(tiny_dir, tmp_path):
     result = call(
         "train",

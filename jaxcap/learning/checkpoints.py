@@ -5,13 +5,12 @@ A checkpoint is a folder named by its iteration, written whole or not at all, wi
     params     the parameters by the notebook's names
     training   step, optimiser state and random key: the rest of the `TrainState`
     info       JSON: model, training, vocabulary, data set and seed; see `CheckpointInfo`
-    validation JSON: the loss, by which the best checkpoint is known
+    validation JSON: the loss, CIDEr-D, and the rank by which the best checkpoint is known
 
 Kept are the newest two and the best. Nothing is pickled.
 """
 
 import dataclasses
-import math
 import re
 import warnings
 from collections.abc import Callable
@@ -131,7 +130,8 @@ class CheckpointInfo:
                 )
 
     def check_same_run(self, now: "CheckpointInfo", where: Path) -> None:
-        """Refuse to go on under anything that would change the result, but for `num_epochs`.
+        """Refuse to go on under anything that would change the result, but for
+        `num_epochs` and `patience`.
 
         Raises:
             ValueError: a setting differs; the message names it with both values.
@@ -149,7 +149,7 @@ class CheckpointInfo:
         training = {
             field.name: getattr(self.training, field.name)
             for field in dataclasses.fields(self.training)
-            if field.name not in ("num_epochs", "optimiser")
+            if field.name not in ("num_epochs", "patience", "optimiser")
         }
         # A cosine that is to end elsewhere was another cosine from the start.
         if self.training.optimiser.lr_schedule == "cosine":
@@ -162,6 +162,28 @@ class CheckpointInfo:
             "max_train": self.source.get("max_train"),
             "seed": self.seed,
         }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a checkpoint was found to be worth on the validation split.
+
+    Attributes:
+        loss: nats per caption; None if it was not measured or is not finite.
+        cider: CIDEr-D; None if it was not measured.
+        best_by: "loss" or "cider", which of the two ranks it.
+    """
+
+    loss: float | None = None
+    cider: float | None = None
+    best_by: str = "loss"
+
+    @property
+    def rank(self) -> float | None:
+        """The lower the better; None is never the best."""
+        if self.best_by == "cider":
+            return None if self.cider is None else -self.cider
+        return self.loss
 
 
 class Checkpoints:
@@ -203,15 +225,15 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def best(self) -> tuple[int, float] | None:
-        """Iteration and validation loss of the best checkpoint; None if none was validated."""
-        losses = {step: self._val_loss(step) for step in self.steps}
-        measured = {step: loss for step, loss in losses.items() if loss is not None}
+        """Iteration and rank of the first of the best checkpoints; None if none was validated."""
+        ranks = {step: self._rank(step) for step in self.steps}
+        measured = {step: rank for step, rank in ranks.items() if rank is not None}
         return min(measured.items(), key=lambda item: item[1]) if measured else None
 
-    def _val_loss(self, step: int) -> float | None:
+    def _rank(self, step: int) -> float | None:
         args = ocp.args.Composite(validation=ocp.args.JsonRestore())
         try:
-            return self._manager.restore(step, args=args)["validation"]["loss"]
+            return Validation(**self._manager.restore(step, args=args)["validation"]).rank
         except Exception:  # noqa: BLE001  Orbax raises whatever its parts raise.
             return None  # Whoever loads a broken checkpoint is told.
 
@@ -219,13 +241,13 @@ class Checkpoints:
         """Folder of the checkpoint of one iteration."""
         return self.folder / str(step)
 
-    def save(self, state: TrainState, info: CheckpointInfo, val_loss: float | None) -> Path:
+    def save(self, state: TrainState, info: CheckpointInfo, validation: Validation) -> Path:
         """Write a checkpoint, and delete those that are neither new nor the best.
 
         Args:
             state: what to save; its step names the checkpoint.
             info: what it says of itself.
-            val_loss: by which it may be the best; None never is.
+            validation: what it was found to be worth.
 
         Returns:
             The checkpoint's folder.
@@ -240,9 +262,7 @@ class Checkpoints:
             params=ocp.args.StandardSave(state.params),
             training=ocp.args.StandardSave(_training_item(state)),
             info=ocp.args.JsonSave(info.to_json()),
-            validation=ocp.args.JsonSave(
-                {"loss": val_loss if val_loss is not None and math.isfinite(val_loss) else None}
-            ),
+            validation=ocp.args.JsonSave(dataclasses.asdict(validation)),
         )
         try:
             self._manager.save(step, args=items)

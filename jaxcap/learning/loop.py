@@ -5,6 +5,7 @@ minibatches: it draws them, gathers their features and updates the parameters, a
 come back. Calls are cut at the ends of epochs, so that a call is of one of two lengths.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from jaxcap.learning.optimiser import OptimiserConfig, make_optimiser
 from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss, init_params
 from jaxcap.nn.losses import CaptionLoss
 
+MEASURES = ("loss", "cider")
+"""What may say which checkpoint is the best, both on validation."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -36,6 +40,9 @@ class TrainingConfig:
         log_every: minibatches between two visits to the host, at most.
         label_smoothing: probability spread over all words; off in validation.
         val_captions: validation captions that the loss is measured on after every epoch.
+        val_images: validation images whose captions are scored by CIDEr-D after every epoch.
+        best_by: which of the two says which checkpoint is the best.
+        patience: epochs without a better checkpoint after which training ends; None for no limit.
         optimiser: how the parameters are updated.
 
     Raises:
@@ -48,6 +55,9 @@ class TrainingConfig:
     log_every: int = 10
     label_smoothing: float = 0.0
     val_captions: int = 1000
+    val_images: int = 0
+    best_by: str = "loss"
+    patience: int | None = None
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
     def __post_init__(self):
@@ -58,12 +68,27 @@ class TrainingConfig:
             raise ValueError(
                 f"label_smoothing must be at least 0 and below 1, got {self.label_smoothing}"
             )
-        if self.order not in ORDERS:
-            raise ValueError(f"order must be one of {', '.join(ORDERS)}, got {self.order}")
+        for name, choices in (("order", ORDERS), ("best_by", MEASURES)):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)}"
+                )
+        if self.val_images < 0:
+            raise ValueError(f"val_images must be at least 0, got {self.val_images}")
+        if self.best_by == "cider" and not self.val_images:
+            raise ValueError("best_by cider needs val_images, how many images to score")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience must be at least 1, got {self.patience}")
 
     def steps_per_epoch(self, num_captions: int) -> int:
         """Minibatches in an epoch of `num_captions`: whole ones only, but at least one."""
         return max(num_captions // self.batch_size, 1)
+
+    def patience_steps(self, num_captions: int) -> float:
+        """Minibatches without a better checkpoint after which training ends; inf for no limit."""
+        if self.patience is None:
+            return math.inf
+        return float(self.patience * self.steps_per_epoch(num_captions))
 
 
 class TrainState(NamedTuple):
@@ -194,6 +219,7 @@ class Progress:
         captions_per_second: of this call, compilation and validation left out.
         epoch: number of the epoch that this call ended, or None.
         val: validation loss at the end of an epoch, None elsewhere or without a validation set.
+        cider: CIDEr-D at the end of an epoch, None elsewhere or where it is not measured.
     """
 
     state: TrainState
@@ -203,6 +229,7 @@ class Progress:
     captions_per_second: float
     epoch: int | None
     val: CaptionLoss | None
+    cider: float | None = None
 
 
 def fit(
@@ -212,6 +239,7 @@ def fit(
     train: Split,
     val: Split | None = None,
     *,
+    cider: Callable[[Params], float] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Progress]:
     """Train from `state` on to the end of the last epoch.
@@ -223,6 +251,7 @@ def fit(
         train: captions to train on.
         val: captions to measure the loss on after every epoch: `training.val_captions` of them,
             the same each time.
+        cider: scores the parameters after every epoch; see `jaxcap.learning.validation`.
         clock: seconds, for the captions per second.
 
     Yields:
@@ -251,11 +280,13 @@ def fit(
         _check_finite(losses, bool(result.params_finite), iteration)
         iteration += count
         epoch = iteration // per_epoch if iteration % per_epoch == 0 else None
-        measured = None
+        measured = score = None
         if epoch is not None and val_data is not None:
             measured = mean_loss(state.params, val_data, model=model, batch_size=128)
+        if epoch is not None and cider is not None:
+            score = cider(state.params)
         speed = count * training.batch_size / max(seconds, 1e-9)
-        yield Progress(state, iteration, total, losses, speed, epoch, measured)
+        yield Progress(state, iteration, total, losses, speed, epoch, measured, score)
 
 
 def _subset(data: CaptionSet, num: int) -> CaptionSet:

@@ -2,7 +2,7 @@
 
 Each iteration is a line `{"iteration": 1, "loss": 74.9, "captions_per_second": 700.0}`; the last
 line of an epoch also has `epoch` and, with a validation set, `val_loss` (nats per caption) and
-`val_loss_per_word`.
+`val_loss_per_word`, and `val_cider` where CIDEr-D is measured.
 """
 
 import json
@@ -55,6 +55,8 @@ def rows_of(progress: Progress) -> list[Row]:
     if progress.val is not None:
         rows[-1]["val_loss"] = _finite(progress.val.per_caption)
         rows[-1]["val_loss_per_word"] = _finite(progress.val.per_word)
+    if progress.cider is not None:
+        rows[-1]["val_cider"] = progress.cider
     return rows
 
 

@@ -5,6 +5,7 @@ each start of the run was made.
 """
 
 import json
+import math
 import platform
 import shutil
 import warnings
@@ -19,9 +20,10 @@ import jax
 
 from jaxcap.data.splits import CaptionData
 from jaxcap.data.whole_files import replacing
-from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, is_checkpoint
-from jaxcap.learning.loop import Progress, TrainState, fit, init_state
+from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, Validation, is_checkpoint
+from jaxcap.learning.loop import Progress, TrainingConfig, TrainState, fit, init_state
 from jaxcap.learning.metrics import METRICS_FILE, MetricsWriter
+from jaxcap.learning.validation import ValidationCider
 from jaxcap.nn.captioner import Params
 
 RECORD_FILE = "run.json"
@@ -57,7 +59,8 @@ class Run:
         """Train to the end, or until `stop` answers true between two calls.
 
         A checkpoint is written before the first minibatch of a new run, after every `save_every`
-        epochs, whenever the validation loss is the lowest yet, and at the end.
+        epochs, whenever validation finds it the best yet, and at the end. Training also ends where
+        its patience does.
 
         Yields:
             Each call's progress, and the checkpoint written after it or None.
@@ -68,26 +71,33 @@ class Run:
             OSError: the folder cannot be written.
         """
         start = int(self.state.step)
-        best = self.checkpoints.best()
-        lowest = float("inf") if best is None else best[1]
+        best_at, lowest = self.checkpoints.best() or (0, float("inf"))
         training = self.info.training
+        patience = training.patience_steps(len(data.train.captions))
+        cider = None
+        if training.val_images:
+            cider = ValidationCider(self.info.model, data, training.val_images)
         with ExitStack() as stack:
             stack.callback(self.checkpoints.close)
             if start == 0:
-                self.checkpoints.save(self.state, self.info, None)
+                self.checkpoints.save(self.state, self.info, Validation())
             metrics = MetricsWriter(self.folder, after=start, tensorboard=tensorboard)
             stack.callback(metrics.close)
-            for progress in fit(self.state, self.info.model, training, data.train, data.val):
+            for progress in fit(
+                self.state, self.info.model, training, data.train, data.val, cider=cider
+            ):
                 metrics.write(progress)
-                val_loss = None if progress.val is None else float(progress.val.per_caption)
-                improved = val_loss is not None and val_loss < lowest
+                validation = _validation(progress, training)
+                improved = validation.rank is not None and validation.rank < lowest
+                if improved and validation.rank is not None:
+                    best_at, lowest = progress.iteration, validation.rank
                 due = progress.epoch is not None and progress.epoch % save_every == 0
-                stopping = stop()
+                ended = progress.epoch is not None and progress.iteration - best_at >= patience
+                stopping = stop() or ended or progress.iteration == progress.num_iterations
                 path = None
-                if improved or due or stopping or progress.iteration == progress.num_iterations:
-                    lowest = val_loss if improved and val_loss is not None else lowest
+                if improved or due or stopping:
                     metrics.sync()
-                    path = self.checkpoints.save(progress.state, self.info, val_loss)
+                    path = self.checkpoints.save(progress.state, self.info, validation)
                 yield progress, path
                 if stopping:
                     return
@@ -163,7 +173,20 @@ def _resume(folder: Path, info: CheckpointInfo, state_key: jax.Array) -> Run:
             f"{checkpoints.path(step)}: is at iteration {step} of {total}, nothing is left to "
             "train: raise --num_epochs to go on"
         )
+    best = checkpoints.best()
+    if step - (best[0] if best else 0) >= info.training.patience_steps(_num_captions(info)):
+        raise ValueError(
+            f"{checkpoints.path(step)}: training ended after --patience={info.training.patience} "
+            "epochs without a better checkpoint: raise it to go on"
+        )
     return Run(folder, info, state, checkpoints)
+
+
+def _validation(progress: Progress, training: TrainingConfig) -> Validation:
+    loss = None if progress.val is None else float(progress.val.per_caption)
+    if loss is not None and not math.isfinite(loss):
+        loss = None
+    return Validation(loss, progress.cider, training.best_by)
 
 
 def _num_captions(info: CheckpointInfo) -> int:

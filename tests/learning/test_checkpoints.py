@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxcap.data.vocabulary import Vocabulary
-from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, FormatError
+from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, FormatError, Validation
 from jaxcap.learning.loop import TrainingConfig, init_state
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.nn.captioner import CaptionerConfig
@@ -50,7 +50,7 @@ def saved(tmp_path):
     """Checkpoints of iterations 2 (the best), 4, 6 and 8; 6 has no validation loss."""
     checkpoints = Checkpoints(tmp_path / "run", create=True)
     for step, loss in ((2, 3.0), (4, 5.0), (6, None), (8, 4.0)):
-        checkpoints.save(state_at(step, seed=step), INFO, loss)
+        checkpoints.save(state_at(step, seed=step), INFO, Validation(loss))
     return checkpoints
 
 
@@ -71,10 +71,18 @@ def test_newest_two_and_best_are_kept(saved):
 
 def test_nothing_is_best_without_validation(tmp_path):
     checkpoints = Checkpoints(tmp_path, create=True)
-    checkpoints.save(state_at(1), INFO, None)
-    checkpoints.save(state_at(2), INFO, float("nan"))
+    checkpoints.save(state_at(1), INFO, Validation())
+    checkpoints.save(state_at(2), INFO, Validation(cider=0.5))
     assert checkpoints.best() is None
     assert checkpoints.steps == [1, 2]
+
+
+def test_best_by_cider_is_the_highest(tmp_path):
+    checkpoints = Checkpoints(tmp_path, create=True)
+    for step, (loss, cider) in enumerate([(3.0, 0.4), (2.0, 0.7), (1.0, 0.5), (0.5, 0.6)], 1):
+        checkpoints.save(state_at(step), INFO, Validation(loss, cider, "cider"))
+    assert Checkpoints(tmp_path).best() == (2, -0.7)
+    assert checkpoints.steps == [2, 3, 4]
 
 
 def test_a_cut_short_validation_loss_is_no_loss(saved):
@@ -87,7 +95,7 @@ def test_a_cut_short_validation_loss_is_no_loss(saved):
 
 def test_best_where_none_was_validated_says_so(tmp_path):
     checkpoints = Checkpoints(tmp_path, create=True)
-    checkpoints.save(state_at(1), INFO, None)
+    checkpoints.save(state_at(1), INFO, Validation())
     with pytest.warns(UserWarning, match="none was validated.*the newest is used"):
         assert checkpoints.load_newest(checkpoints.load_info, best=True)[0] == 1
 
@@ -95,10 +103,10 @@ def test_best_where_none_was_validated_says_so(tmp_path):
 SAVE_ON_ANOTHER_DEVICE = """
 import sys, jax
 sys.path.insert(0, sys.argv[2])
-from test_checkpoints import INFO, Checkpoints, Path, np, state_at
+from test_checkpoints import INFO, Checkpoints, Path, Validation, np, state_at
 with jax.default_device(jax.devices()[1]):
     state = state_at(1)
-    Checkpoints(Path(sys.argv[1]), create=True).save(state, INFO, None)
+    Checkpoints(Path(sys.argv[1]), create=True).save(state, INFO, Validation())
 np.savez(sys.argv[3], **state.params)
 """
 
@@ -118,7 +126,7 @@ def test_best_on_request(saved):
 
 
 def test_saving_an_iteration_twice_keeps_the_first(saved):
-    saved.save(state_at(8, seed=3), INFO, None)
+    saved.save(state_at(8, seed=3), INFO, Validation())
     assert_same(saved.load_state(8, state_at(0)), state_at(8, seed=8))
 
 
@@ -166,7 +174,7 @@ def test_set_aside_makes_room_for_the_same_iteration(saved):
     saved.set_aside_after(6)
     assert saved.steps == [2, 6]
     assert (saved.folder / "unreadable-8").is_dir()
-    saved.save(state_at(8, seed=1), INFO, 2.0)
+    saved.save(state_at(8, seed=1), INFO, Validation(2.0))
     assert_same(saved.load_state(8, state_at(0)), state_at(8, seed=1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -193,7 +201,7 @@ def test_failed_write_names_the_folder_and_keeps_the_others(saved, monkeypatch):
 
     monkeypatch.setattr(saved._manager, "save", full)
     with pytest.raises(OSError, match=r"run: could not write.*iteration 9.*No space left"):
-        saved.save(state_at(9), INFO, None)
+        saved.save(state_at(9), INFO, Validation())
     assert saved.steps == [2, 6, 8]
 
 

@@ -164,6 +164,10 @@ def test_overfits_500_captions_as_the_notebook_does():
     ("change", "message"),
     [
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"val_images": -1}, "val_images must be at least 0, got -1"),
+        ({"patience": 0}, "patience must be at least 1, got 0"),
+        ({"best_by": "bleu"}, "best_by must be one of loss, cider, got bleu"),
+        ({"best_by": "cider"}, "best_by cider needs val_images"),
         ({"order": "sorted"}, "order must be one of replacement, shuffle, got sorted"),
     ],
 )

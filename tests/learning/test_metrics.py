@@ -1,5 +1,6 @@
 """The metrics file: its rows, what a resumed run keeps of it, and TensorBoard's events."""
 
+import dataclasses
 import json
 
 import jax
@@ -47,6 +48,14 @@ def test_one_row_an_iteration(tmp_path):
         "val_loss": 4.25,
         "val_loss_per_word": 1.0,
     }
+
+
+def test_cider_is_in_the_row_of_an_epoch(tmp_path):
+    writer = MetricsWriter(tmp_path, tensorboard=False)
+    ended = progress(2, [5.0, 4.5], epoch=1, val=val(4.25))
+    writer.write(dataclasses.replace(ended, cider=0.5))
+    writer.close()
+    assert [row.get("val_cider") for row in read_metrics(tmp_path)] == [None, 0.5]
 
 
 def test_resuming_drops_what_lies_behind_the_checkpoint(tmp_path):

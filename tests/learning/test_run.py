@@ -12,6 +12,7 @@ from jaxcap.learning.loop import TrainingConfig
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.learning.run import open_run, record_start
+from jaxcap.learning.validation import ValidationCider
 from jaxcap.nn.captioner import CaptionerConfig
 
 KEY = jax.random.key(0)
@@ -104,6 +105,42 @@ def test_nan_keeps_the_last_good_checkpoint(tiny, info, tmp_path):
         train(run, tiny)
     again = open_run(tmp_path, explosive, KEY, resume=True)
     assert all(np.isfinite(p).all() for p in jax.tree.leaves(again.state.params))
+
+
+def scored(info, **training):
+    return dataclasses.replace(
+        info, training=dataclasses.replace(info.training, val_images=5, **training)
+    )
+
+
+def test_best_by_cider_of_the_same_images(tiny, info, tmp_path):
+    run = open_run(tmp_path, scored(info, best_by="cider"), KEY)
+    last, _ = train(run, tiny)[-1]
+    ciders = {r["iteration"]: r["val_cider"] for r in read_metrics(tmp_path) if "epoch" in r}
+    assert len(ciders) == 4
+    best, rank = run.checkpoints.best()
+    assert -rank == max(ciders.values()) == ciders[best]
+    assert ciders[20] == ValidationCider(info.model, tiny, 5)(last.state.params)
+
+
+def frozen(info, **training):
+    """Settings under which nothing gets better after the first epoch."""
+    return scored(info, optimiser=OptimiserConfig(1e-30), **training)
+
+
+@pytest.mark.parametrize("cut", [None, 6, 11])
+def test_patience_ends_training_however_it_was_cut(tiny, info, tmp_path, cut):
+    info = frozen(info, patience=2, num_epochs=9)
+    if cut:
+        stop_after(cut, open_run(tmp_path, info, KEY), tiny)
+    last, saved = train(open_run(tmp_path, info, KEY, resume=bool(cut)), tiny)[-1]
+    assert (last.iteration, last.epoch) == (15, 3)
+    assert saved == tmp_path / "15"
+    with pytest.raises(ValueError, match="15: training ended after --patience=2 epochs"):
+        open_run(tmp_path, info, KEY, resume=True)
+    more = dataclasses.replace(info, training=dataclasses.replace(info.training, patience=3))
+    last, _ = train(open_run(tmp_path, more, KEY, resume=True), tiny)[-1]
+    assert last.iteration == 20
 
 
 def test_a_folder_with_a_run_is_not_overwritten_unasked(tiny, info, tmp_path):

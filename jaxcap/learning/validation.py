@@ -1,0 +1,35 @@
+"""CIDEr-D of a captioner on a sample of the validation images, while it is trained."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxcap.data.references import choose_images, references_of
+from jaxcap.data.splits import CaptionData
+from jaxcap.decoding.captions import caption_images
+from jaxcap.nn.captioner import CaptionerConfig, Params
+from jaxcap.scoring.scores import Scorer
+
+
+class ValidationCider:
+    """Scores parameters on the same images each time: greedy captions, CIDEr-D.
+
+    The references are the data set's own captions, whose rare words are `<UNK>`.
+
+    Args:
+        model: shape of the captioner.
+        data: a data set with the split `val`.
+        num: validation images to score; all if there are no more.
+    """
+
+    def __init__(self, model: CaptionerConfig, data: CaptionData, num: int):
+        self._model, self._vocabulary = model, data.vocabulary
+        images = choose_images(data.val, num, jax.random.key(0))
+        self._features = data.val.features[jnp.asarray(images)]
+        references = references_of(data.val, images, data.vocabulary)
+        self._scorer = Scorer(dict(enumerate(references)))
+
+    def __call__(self, params: Params) -> float:
+        """Mean CIDEr-D of the images, from 0 to 10."""
+        captions = caption_images(params, self._model, self._vocabulary, self._features)
+        rewards = self._scorer.rewards(range(len(captions)), captions)
+        return float(rewards.mean())
