@@ -53,7 +53,8 @@ ORDER = flags.DEFINE_enum(
     "order",
     "replacement",
     ORDERS,
-    "Draw each minibatch with replacement, as the notebook does, or shuffle once an epoch.",
+    "Draw each minibatch with replacement, as the notebook does, or shuffle once an epoch; buckets "
+    "shuffles too, but puts captions of like length together, which is faster.",
 )
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-3, "Adam's step size at the start.")
 LR_SCHEDULE = flags.DEFINE_enum(

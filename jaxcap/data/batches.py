@@ -8,7 +8,9 @@ from jaxtyping import Array, Float, Int
 
 from jaxcap.data.splits import Split
 
-ORDERS = ("replacement", "shuffle")
+ORDERS = ("replacement", "shuffle", "buckets")
+
+_BUCKET_BATCHES = 16
 
 
 class CaptionSet(NamedTuple):
@@ -42,24 +44,32 @@ def gather(data: CaptionSet, rows: Int[Array, " N"]) -> Batch:
 
 
 def draw_rows(
-    key: Array, num_captions: int, batch_size: int, first: Array, count: int, order: str
+    key: Array,
+    lengths: Int[Array, " M"],
+    batch_size: int,
+    first: Array,
+    count: int,
+    order: str,
 ) -> Int[Array, "S N"]:
     """The captions of `count` minibatches in a row, all of one epoch.
 
     Args:
         key: the run's key of the order; the same for every call.
-        num_captions: M. An epoch is M // batch_size minibatches, or 1 if that is 0.
-        batch_size: N.
+        lengths: of the M captions; only "buckets" reads them.
+        batch_size: N. An epoch is M // N minibatches, or 1 if that is 0.
         first: number of minibatches drawn since the run began, (), integer.
         count: S.
         order: "replacement" draws each minibatch independently of all others, as the notebook
             does; "shuffle" goes through a new permutation of the captions in every epoch and leaves
-            out the remainder that fills no minibatch.
+            out the remainder that fills no minibatch; "buckets" does the same and gives a
+            minibatch captions of like length, by sorting what each 16 minibatches in a row hold,
+            and shuffles the minibatches.
 
     Returns:
         Row numbers in [0, M). They depend on the minibatch's number alone, however the calls are
         cut, so that a resumed run draws what an undisturbed one does.
     """
+    num_captions = len(lengths)
     if order == "replacement":
 
         def one(number: Array) -> Array:
@@ -69,9 +79,14 @@ def draw_rows(
         return jax.vmap(one)(first + jnp.arange(count, dtype=first.dtype))
 
     per_epoch = max(num_captions // batch_size, 1)
-    rows = jax.random.permutation(
-        jax.random.fold_in(key, first // per_epoch), jnp.arange(num_captions, dtype=jnp.int32)
-    )
+    key_of_epoch = jax.random.fold_in(key, first // per_epoch)
+    rows = jax.random.permutation(key_of_epoch, jnp.arange(num_captions, dtype=jnp.int32))
     # Fewer captions than one minibatch holds: some stand in it twice.
-    rows = jnp.resize(rows, (per_epoch * batch_size,)).reshape(per_epoch, batch_size)
+    rows = jnp.resize(rows, (per_epoch * batch_size,))
+    if order == "buckets":
+        stretch = jnp.arange(len(rows)) // (_BUCKET_BATCHES * batch_size)
+        rows = rows[jnp.lexsort((lengths[rows], stretch))]
+    rows = rows.reshape(per_epoch, batch_size)
+    if order == "buckets":
+        rows = jax.random.permutation(jax.random.fold_in(key_of_epoch, 1), rows)
     return jax.lax.dynamic_slice_in_dim(rows, first % per_epoch, count)

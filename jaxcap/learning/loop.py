@@ -119,6 +119,7 @@ def train_step(
     model: CaptionerConfig,
     optimiser: optax.GradientTransformation,
     smoothing: float = 0.0,
+    widths: tuple[int, ...] = (),
 ) -> tuple[TrainState, Float[Array, ""]]:
     """Update the parameters on one minibatch.
 
@@ -128,16 +129,27 @@ def train_step(
         model: shape of the captioner.
         optimiser: as `make_optimiser` gives it.
         smoothing: of the targets; see `temporal_softmax_loss`.
+        widths: numbers of columns to which captions may be cut, growing and up to L: the least
+            that holds them all is computed with. Each is a program of its own within the step.
 
     Returns:
         The state after the step, and the minibatch's loss before it: nats per caption, ().
     """
     dropout_key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
 
-    def loss(params: Params) -> Array:
-        return caption_loss(params, model, *batch, key=dropout_key, smoothing=smoothing).per_caption
+    def loss(params: Params, width: int | None = None) -> Array:
+        features, captions = batch.features, batch.captions[:, :width]
+        loss = caption_loss(params, model, features, captions, key=dropout_key, smoothing=smoothing)
+        return loss.per_caption
 
-    value, grads = jax.value_and_grad(loss)(state.params)
+    if widths:
+        columns = jnp.arange(1, batch.captions.shape[1] + 1)
+        longest = jnp.where(batch.captions != 0, columns, 0).max()
+        branches = [jax.value_and_grad(partial(loss, width=width)) for width in widths]
+        branch = jnp.searchsorted(jnp.array(widths), longest)
+        value, grads = lax.switch(branch, branches, state.params)
+    else:
+        value, grads = jax.value_and_grad(loss)(state.params)
     updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     return state._replace(step=state.step + 1, params=params, opt_state=opt_state), value
@@ -169,19 +181,26 @@ def train_steps(
     )
     rows = draw_rows(
         jax.random.fold_in(state.key, 0),
-        num_captions,
+        (data.captions != 0).sum(axis=1),
         training.batch_size,
         state.step,
         count,
         training.order,
     )
+    widths = _bucket_widths(data.captions.shape[1]) if training.order == "buckets" else ()
 
     def body(state: TrainState, rows: Array) -> tuple[TrainState, Array]:
-        return train_step(state, gather(data, rows), model, optimiser, training.label_smoothing)
+        batch = gather(data, rows)
+        return train_step(state, batch, model, optimiser, training.label_smoothing, widths)
 
     state, losses = lax.scan(body, state, rows)
     finite = jnp.array([jnp.isfinite(p).all() for p in jax.tree.leaves(state.params)]).all()
     return state, StepsResult(losses, finite)
+
+
+def _bucket_widths(columns: int) -> tuple[int, ...]:
+    """Numbers of columns that minibatches of like length are cut to, from three eighths to all."""
+    return tuple(sorted({max(2, math.ceil(columns * part / 8)) for part in range(3, 9)}))
 
 
 @partial(jax.jit, static_argnames=("model", "batch_size"))

@@ -9,20 +9,35 @@ from jaxcap.data.batches import CaptionSet, draw_rows, gather
 from jaxcap.data.splits import Split
 
 M, N = 23, 5
+LENGTHS = np.random.default_rng(0).integers(3, 18, 1000)
 
 
 def rows(first, count, order, num=M, seed=0):
-    return np.asarray(draw_rows(jax.random.key(seed), num, N, jnp.int32(first), count, order))
+    key, lengths = jax.random.key(seed), jnp.asarray(LENGTHS[:num])
+    return np.asarray(draw_rows(key, lengths, N, jnp.int32(first), count, order))
 
 
-def test_shuffle_sees_every_caption_at_most_once_an_epoch():
+@pytest.mark.parametrize("order", ["shuffle", "buckets"])
+def test_shuffle_sees_every_caption_at_most_once_an_epoch(order):
     per_epoch = M // N
-    epochs = [rows(per_epoch * e, per_epoch, "shuffle") for e in range(3)]
+    epochs = [rows(per_epoch * e, per_epoch, order) for e in range(3)]
     for epoch in epochs:
         assert epoch.shape == (per_epoch, N)
         assert len(np.unique(epoch)) == per_epoch * N
     assert not np.array_equal(epochs[0], epochs[1])
     assert len(np.unique(epochs)) > per_epoch * N  # The remainder is another one every epoch.
+
+
+def test_buckets_hold_captions_of_like_length():
+    per_epoch = 1000 // N
+    spread = {
+        order: np.ptp(LENGTHS[rows(0, per_epoch, order, num=1000)], axis=1).mean()
+        for order in ("shuffle", "buckets")
+    }
+    assert spread["buckets"] < 0.15 * spread["shuffle"]
+    lengths = LENGTHS[rows(0, per_epoch, "buckets", num=1000)].mean(axis=1)
+    # Short and long minibatches come in no order.
+    assert abs(np.corrcoef(lengths[1:], lengths[:-1])[0, 1]) < 0.2
 
 
 def test_replacement_covers_all_captions_evenly():
@@ -33,7 +48,7 @@ def test_replacement_covers_all_captions_evenly():
     assert chi_squared < 40  # 22 degrees of freedom: exceeded with probability 1 %.
 
 
-@pytest.mark.parametrize("order", ["shuffle", "replacement"])
+@pytest.mark.parametrize("order", ["shuffle", "replacement", "buckets"])
 def test_cutting_calls_elsewhere_changes_nothing(order):
     whole = rows(4, 4, order)
     parts = np.concatenate([rows(4, 1, order), rows(5, 3, order)])
@@ -41,12 +56,12 @@ def test_cutting_calls_elsewhere_changes_nothing(order):
     assert not np.array_equal(whole, rows(4, 4, order, seed=1))
 
 
-@pytest.mark.parametrize("order", ["shuffle", "replacement"])
+@pytest.mark.parametrize("order", ["shuffle", "replacement", "buckets"])
 def test_fewer_captions_than_a_minibatch(order):
     drawn = rows(0, 1, order, num=3)
     assert drawn.shape == (1, N)
     assert set(np.unique(drawn)) <= {0, 1, 2}
-    if order == "shuffle":
+    if order != "replacement":
         assert set(np.unique(drawn)) == {0, 1, 2}
 
 

@@ -43,7 +43,7 @@ def test_calls_are_cut_at_epochs_and_log_every(tiny):
     assert all(p.captions_per_second > 0 for p in progress)
 
 
-@pytest.mark.parametrize("order", ["replacement", "shuffle"])
+@pytest.mark.parametrize("order", ["replacement", "shuffle", "buckets"])
 def test_same_seed_same_result(tiny, order):
     training = dataclasses.replace(TRAINING, order=order)
     model = dataclasses.replace(MODEL, dropout=0.3)
@@ -53,7 +53,7 @@ def test_same_seed_same_result(tiny, order):
     assert not np.array_equal(losses(first), losses(run(tiny, model, training, seed=1)))
 
 
-@pytest.mark.parametrize("order", ["replacement", "shuffle"])
+@pytest.mark.parametrize("order", ["replacement", "shuffle", "buckets"])
 def test_going_on_from_any_state_gives_the_same_bits(tiny, order):
     training = dataclasses.replace(TRAINING, order=order)
     model = dataclasses.replace(MODEL, dropout=0.3)
@@ -93,6 +93,26 @@ def test_scan_equals_a_loop_of_steps(tiny):
     assert int(scanned.step) == 4
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), scanned.params, looped.params
+    )
+
+
+@pytest.mark.parametrize("longest", [2, 5, 6, 9])
+def test_cutting_captions_to_a_width_that_holds_them_changes_nothing(longest):
+    state = init_state(jax.random.key(0), MODEL, TRAINING)
+    rng = np.random.default_rng(longest)
+    captions = rng.integers(1, 12, (8, 9))
+    captions *= np.arange(9) < rng.integers(2, longest + 1, (8, 1))
+    captions[0, :longest] = 1
+    features = jnp.asarray(rng.normal(size=(8, 6)), jnp.float32)
+    batch = Batch(features, jnp.asarray(captions, jnp.int32))
+    optimiser = make_optimiser(TRAINING.optimiser, 5, 3)
+    whole, loss = train_step(state, batch, MODEL, optimiser)
+    cut, cut_loss = train_step(state, batch, MODEL, optimiser, widths=(3, 5, 7, 9))
+    np.testing.assert_allclose(cut_loss, loss, rtol=1e-6)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
+        cut.opt_state[0].mu,
+        whole.opt_state[0].mu,
     )
 
 
@@ -168,7 +188,7 @@ def test_overfits_500_captions_as_the_notebook_does():
         ({"patience": 0}, "patience must be at least 1, got 0"),
         ({"best_by": "bleu"}, "best_by must be one of loss, cider, got bleu"),
         ({"best_by": "cider"}, "best_by cider needs val_images"),
-        ({"order": "sorted"}, "order must be one of replacement, shuffle, got sorted"),
+        ({"order": "sorted"}, "order must be one of replacement, shuffle, buckets, got sorted"),
     ],
 )
 def test_bad_settings_are_named(change, message):
