@@ -17,7 +17,7 @@ from jaxcap.data.splits import CaptionData
 from jaxcap.data_flags import DATA_DIR, DATASET
 from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.interrupts import catch_interrupts
-from jaxcap.learning.loop import MEASURES, Progress, TrainingConfig
+from jaxcap.learning.loop import MEASURES, OBJECTIVES, Progress, TrainingConfig
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.optimiser import SCHEDULES, OptimiserConfig
 from jaxcap.learning.run import CURVE_FILE, Run, open_run, record_start
@@ -64,6 +64,16 @@ LR_SCHEDULE = flags.DEFINE_enum(
     "Cut the step size by --lr_decay after every epoch, or let it fall to 0 as a cosine.",
 )
 LR_DECAY = flags.DEFINE_float("lr_decay", 0.995, "Factor on the step size after every epoch.")
+OBJECTIVE = flags.DEFINE_enum(
+    "objective",
+    "likelihood",
+    OBJECTIVES,
+    "Maximise the likelihood of the captions, or the CIDEr-D of captions that the captioner draws "
+    "itself; the latter goes on from --init_from.",
+)
+SAMPLES = flags.DEFINE_integer(
+    "samples", 5, "Captions drawn for each image of a minibatch, for --objective=cider.", 2
+)
 LABEL_SMOOTHING = flags.DEFINE_float(
     "label_smoothing", 0.0, "Probability that the targets spread over all words.", 0.0, 1.0
 )
@@ -166,6 +176,8 @@ def _describe(data: CaptionData) -> CheckpointInfo:
             num_epochs=NUM_EPOCHS.value,
             order=ORDER.value,
             log_every=LOG_EVERY.value,
+            objective=OBJECTIVE.value,
+            samples=SAMPLES.value,
             label_smoothing=LABEL_SMOOTHING.value,
             val_captions=VAL_CAPTIONS.value,
             val_images=VAL_IMAGES.value,

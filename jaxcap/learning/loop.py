@@ -25,6 +25,7 @@ from jaxcap.learning.optimiser import OptimiserConfig, make_optimiser
 from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss, init_params
 from jaxcap.nn.losses import CaptionLoss
 
+OBJECTIVES = ("likelihood", "cider")
 MEASURES = ("loss", "cider")
 """What may say which checkpoint is the best, both on validation."""
 
@@ -38,6 +39,10 @@ class TrainingConfig:
         num_epochs: passes over the training captions, each of M // N minibatches.
         order: how minibatches are drawn; see `jaxcap.data.batches.draw_rows`.
         log_every: minibatches between two visits to the host, at most.
+        objective: "likelihood" of the captions, or "cider", the score of captions that the
+            captioner draws itself; see `jaxcap.learning.reward`.
+        samples: for "cider", captions drawn for each image; a minibatch is then `batch_size /
+            samples` images, drawn with replacement in proportion to their captions.
         label_smoothing: probability spread over all words; off in validation.
         val_captions: validation captions that the loss is measured on after every epoch.
         val_images: validation images whose captions are scored by CIDEr-D after every epoch.
@@ -53,6 +58,8 @@ class TrainingConfig:
     num_epochs: int = 50
     order: str = "replacement"
     log_every: int = 10
+    objective: str = "likelihood"
+    samples: int = 5
     label_smoothing: float = 0.0
     val_captions: int = 1000
     val_images: int = 0
@@ -68,7 +75,11 @@ class TrainingConfig:
             raise ValueError(
                 f"label_smoothing must be at least 0 and below 1, got {self.label_smoothing}"
             )
-        for name, choices in (("order", ORDERS), ("best_by", MEASURES)):
+        for name, choices in (
+            ("order", ORDERS),
+            ("best_by", MEASURES),
+            ("objective", OBJECTIVES),
+        ):
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)}"
@@ -77,8 +88,24 @@ class TrainingConfig:
             raise ValueError(f"val_images must be at least 0, got {self.val_images}")
         if self.best_by == "cider" and not self.val_images:
             raise ValueError("best_by cider needs val_images, how many images to score")
+        if self.objective == "cider":
+            self._check_reward()
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience must be at least 1, got {self.patience}")
+
+    def _check_reward(self) -> None:
+        if self.samples < 2 or self.batch_size % self.samples:
+            raise ValueError(
+                "objective cider needs 2 or more samples that divide batch_size, got "
+                f"{self.samples} and {self.batch_size}"
+            )
+        if self.order != "replacement":
+            raise ValueError(
+                f"objective cider draws images with replacement, got the order {self.order}: leave "
+                "it out"
+            )
+        if self.label_smoothing:
+            raise ValueError("objective cider has no targets to smooth: leave out label_smoothing")
 
     def steps_per_epoch(self, num_captions: int) -> int:
         """Minibatches in an epoch of `num_captions`: whole ones only, but at least one."""
@@ -135,7 +162,7 @@ def train_step(
     Returns:
         The state after the step, and the minibatch's loss before it: nats per caption, ().
     """
-    dropout_key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
+    dropout_key = step_key(state)
 
     def loss(params: Params, width: int | None = None) -> Array:
         features, captions = batch.features, batch.captions[:, :width]
@@ -150,16 +177,33 @@ def train_step(
         value, grads = lax.switch(branch, branches, state.params)
     else:
         value, grads = jax.value_and_grad(loss)(state.params)
+    return update(state, grads, optimiser), value
+
+
+def step_key(state: TrainState) -> Array:
+    """The key of all that is random within a step."""
+    return jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
+
+
+def update(state: TrainState, grads: Params, optimiser: optax.GradientTransformation) -> TrainState:
+    """The state after a step along a gradient."""
     updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    return state._replace(step=state.step + 1, params=params, opt_state=opt_state), value
+    return state._replace(step=state.step + 1, params=params, opt_state=opt_state)
 
 
 class StepsResult(NamedTuple):
     """What comes back to the host from a call of S minibatches."""
 
     losses: Float[Array, " S"]
+    """Nats per caption, or for the objective "cider" minus the mean reward."""
     params_finite: Array
+
+
+Steps = Callable[[TrainState, CaptionSet], tuple[TrainState, StepsResult]]
+"""Trains on the next minibatches; the state is donated."""
+MakeSteps = Callable[[TrainState, CaptionSet, int], Steps]
+"""Compiles such a function for so many minibatches."""
 
 
 @partial(jax.jit, static_argnames=("model", "training", "count"), donate_argnames="state")
@@ -194,8 +238,12 @@ def train_steps(
         return train_step(state, batch, model, optimiser, training.label_smoothing, widths)
 
     state, losses = lax.scan(body, state, rows)
-    finite = jnp.array([jnp.isfinite(p).all() for p in jax.tree.leaves(state.params)]).all()
-    return state, StepsResult(losses, finite)
+    return state, StepsResult(losses, all_finite(state.params))
+
+
+def all_finite(params: Params) -> Array:
+    """Whether no parameter is NaN or infinite, ()."""
+    return jnp.array([jnp.isfinite(p).all() for p in jax.tree.leaves(params)]).all()
 
 
 def _bucket_widths(columns: int) -> tuple[int, ...]:
@@ -259,6 +307,7 @@ def fit(
     val: Split | None = None,
     *,
     cider: Callable[[Params], float] | None = None,
+    make_steps: MakeSteps | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Progress]:
     """Train from `state` on to the end of the last epoch.
@@ -270,6 +319,7 @@ def fit(
         train: captions to train on.
         val: captions to measure the loss on after every epoch: `training.val_captions` of them,
             the same each time.
+        make_steps: compiles what trains on the next minibatches; if left out `train_steps`.
         cider: scores the parameters after every epoch; see `jaxcap.learning.validation`.
         clock: seconds, for the captions per second.
 
@@ -283,15 +333,14 @@ def fit(
     val_data = None if val is None else _subset(CaptionSet.of(val), training.val_captions)
     per_epoch = training.steps_per_epoch(len(data.captions))
     total = training.num_epochs * per_epoch
-    compiled: dict[int, Callable[..., tuple[TrainState, StepsResult]]] = {}
+    make_steps = make_steps or partial(_compile_train_steps, model, training)
+    compiled: dict[int, Steps] = {}
     iteration = int(state.step)
     while iteration < total:
         done = iteration % per_epoch
         count = min(training.log_every - done % training.log_every, per_epoch - done)
         if count not in compiled:
-            compiled[count] = train_steps.lower(
-                state, data, model=model, training=training, count=count
-            ).compile()
+            compiled[count] = make_steps(state, data, count)
         begin = clock()
         state, result = compiled[count](state, data)
         losses = np.asarray(result.losses)
@@ -306,6 +355,16 @@ def fit(
             score = cider(state.params)
         speed = count * training.batch_size / max(seconds, 1e-9)
         yield Progress(state, iteration, total, losses, speed, epoch, measured, score)
+
+
+def _compile_train_steps(
+    model: CaptionerConfig,
+    training: TrainingConfig,
+    state: TrainState,
+    data: CaptionSet,
+    count: int,
+) -> Steps:
+    return train_steps.lower(state, data, model=model, training=training, count=count).compile()
 
 
 def _subset(data: CaptionSet, num: int) -> CaptionSet:

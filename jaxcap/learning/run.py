@@ -23,6 +23,7 @@ from jaxcap.data.whole_files import replacing
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, Validation, is_checkpoint
 from jaxcap.learning.loop import Progress, TrainingConfig, TrainState, fit, init_state
 from jaxcap.learning.metrics import METRICS_FILE, MetricsWriter
+from jaxcap.learning.reward import CiderReward, RewardSteps
 from jaxcap.learning.validation import ValidationCider
 from jaxcap.nn.captioner import Params
 
@@ -77,6 +78,10 @@ class Run:
         cider = None
         if training.val_images:
             cider = ValidationCider(self.info.model, data, training.val_images)
+        make_steps = None
+        if training.objective == "cider":
+            reward = CiderReward(data.train, data.vocabulary)
+            make_steps = RewardSteps(self.info.model, training, reward)
         with ExitStack() as stack:
             stack.callback(self.checkpoints.close)
             if start == 0:
@@ -84,7 +89,13 @@ class Run:
             metrics = MetricsWriter(self.folder, after=start, tensorboard=tensorboard)
             stack.callback(metrics.close)
             for progress in fit(
-                self.state, self.info.model, training, data.train, data.val, cider=cider
+                self.state,
+                self.info.model,
+                training,
+                data.train,
+                data.val,
+                cider=cider,
+                make_steps=make_steps,
             ):
                 metrics.write(progress)
                 validation = _validation(progress, training)
@@ -142,6 +153,10 @@ def open_run(
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(
             f"{folder}: is a file, expected a folder: give another --checkpoint_dir"
+        )
+    if info.training.objective == "cider" and params is None:
+        raise ValueError(
+            "--objective=cider goes on from a captioner that can write: name its run by --init_from"
         )
     state = init_state(state_key, info.model, info.training, params)
     try:

@@ -183,6 +183,7 @@ def caption_loss(
     key: Array | None = None,
     null: int = 0,
     smoothing: float = 0.0,
+    weights: Float[Array, " N"] | None = None,
 ) -> CaptionLoss:
     """Loss of each caption's words given its image and the words before them.
 
@@ -195,6 +196,7 @@ def caption_loss(
         key: a `jax.random` key turns dropout on; None is inference.
         null: id of `<NULL>`, which is not predicted: it adds neither loss nor gradient.
         smoothing: of the targets; see `temporal_softmax_loss`.
+        weights: factor on the loss of each caption; 1 if left out.
     """
     captions = captions.T
     words, targets = captions[:-1], captions[1:]
@@ -202,7 +204,11 @@ def caption_loss(
     # As rows, since XLA transposes the operands of a product over time and batch together.
     rows, targets = h.reshape(-1, config.hidden_dim), targets.ravel()
     logits = _vocabulary_logits(params, rows)
-    return temporal_softmax_loss(logits, targets, targets != null, len(features), smoothing)
+    if weights is not None:
+        weights = jnp.tile(weights, len(words))
+    return temporal_softmax_loss(
+        logits, targets, targets != null, len(features), smoothing, weights
+    )
 
 
 def start(params: Params, config: CaptionerConfig, features: Float[Array, "N D"]) -> Carry:

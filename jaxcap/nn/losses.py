@@ -25,6 +25,7 @@ def temporal_softmax_loss(
     mask: Bool[Array, "*B"],
     num: int,
     smoothing: float = 0.0,
+    weights: Float[Array, "*B"] | None = None,
 ) -> CaptionLoss:
     """Softmax cross-entropy of each word, summed over time and averaged over the batch.
 
@@ -35,6 +36,7 @@ def temporal_softmax_loss(
         num: number of captions, N.
         smoothing: probability that the target distribution spreads evenly over all V words instead
             of giving it to the target (Szegedy et al. 2016).
+        weights: factors on the words' losses; 1 if left out.
 
     Returns:
         The loss, in float32 at least. With no real word at all both averages are 0.
@@ -44,6 +46,8 @@ def temporal_softmax_loss(
     if smoothing:
         chosen = (1 - smoothing) * chosen + smoothing * logits.mean(axis=-1)
     nats = jnp.where(mask, log_normaliser - chosen, jnp.zeros_like(chosen))
+    if weights is not None:
+        nats = nats * weights
     # Half precision could neither add nor count a batch's words.
     if nats.dtype.itemsize < 4:
         nats = nats.astype(jnp.float32)
