@@ -6,7 +6,9 @@ Neither format can carry code. A PyTorch pickle can, so it is refused, with the 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -36,11 +38,7 @@ def read_tensors(
             or holds a value that is NaN or infinite; the message names it.
         OSError: the file is cut short or broken.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    if path.suffix not in (".safetensors", ".npz"):
-        raise ValueError(f"{path}: expected a .safetensors or .npz file; {_CONVERT}")
-    with _naming(path), _open(path) as (names, get):
+    with _reading(path) as (names, get):
         for name, shape in shapes.items():
             if name not in names:
                 some = ", ".join(sorted(names)[:4]) or "nothing"
@@ -48,6 +46,21 @@ def read_tensors(
                     f"{name} is missing, expected shape {shape}; the file holds {some}, ..."
                 )
         return {name: _check(name, get(name), shapes[name]) for name in shapes}
+
+
+def read_all_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Read every tensor of a file by its name, of whatever shape and type it is.
+
+    Args:
+        path: a `.safetensors` or `.npz` file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is of another kind, or holds pickled objects.
+        OSError: the file is cut short or broken.
+    """
+    with _reading(path) as (names, get):
+        return {name: get(name) for name in sorted(names)}
 
 
 def digest(path: Path) -> str:
@@ -58,6 +71,20 @@ def digest(path: Path) -> str:
 
 class _Wrong(Exception):
     """A tensor that is not what was expected."""
+
+
+_Tensors = tuple[set[str], Callable[[str], np.ndarray]]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[_Tensors]:
+    """Open a file; what is raised about it names it."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    if path.suffix not in (".safetensors", ".npz"):
+        raise ValueError(f"{path}: expected a .safetensors or .npz file; {_CONVERT}")
+    with _naming(path), _open(path) as tensors:
+        yield tensors
 
 
 @contextmanager
@@ -74,14 +101,26 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[set[str], Callable[[str], np.ndarray]]]:
+def _open(path: Path) -> Iterator[_Tensors]:
     if path.suffix == ".npz":
         # np.load leaves a file that it opened itself open when it finds it broken.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            yield set(file.files), file.__getitem__
+            yield set(file.files), partial(_get, file)
     else:
         with safe_open(path, framework="numpy") as file:
             yield set(file.keys()), file.get_tensor
+
+
+def _get(file: Any, name: str) -> np.ndarray:
+    try:
+        return file[name]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise _Wrong(
+            f"{name} holds pickled Python objects, which are never read: save plain arrays, as in "
+            "np.savez('model.npz', **params)"
+        ) from None
 
 
 def _check(name: str, tensor: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:

@@ -8,6 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from notebook_digits import (
+    LSTM_H,
+    LSTM_H_ERROR,
+    LSTM_LOSS,
+    LSTM_STEP_C,
+    LSTM_STEP_C_ERROR,
+    LSTM_STEP_H,
+    LSTM_STEP_H_ERROR,
+)
 
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss
 from jaxcap.nn.gradcheck import gradient_errors, rel_error
@@ -27,20 +36,8 @@ def test_lstm_step_forward():
     )
     carry = LSTMCarry(linspace(-0.3, 0.7, (N, H)), linspace(-0.4, 0.9, (N, H)))
     (next_h, next_c), h = lstm_step(params, carry, linspace(-0.4, 1.2, (N, D)))
-
-    expected_next_h = [
-        [0.24635157, 0.28610883, 0.32240467, 0.35525807, 0.38474904],
-        [0.49223563, 0.55611431, 0.61507696, 0.66844003, 0.7159181],
-        [0.56735664, 0.66310127, 0.74419266, 0.80889665, 0.858299],
-    ]
-    expected_next_c = [
-        [0.32986176, 0.39145139, 0.451556, 0.51014116, 0.56717407],
-        [0.66382255, 0.76674007, 0.87195994, 0.97902709, 1.08751345],
-        [0.74192008, 0.90592151, 1.07717006, 1.25120233, 1.42395676],
-    ]
-    # These errors, which come from the eight digits above, are printed by the notebook too.
-    assert rel_error(expected_next_h, next_h) == pytest.approx(5.70541311858e-09, rel=1e-6)
-    assert rel_error(expected_next_c, next_c) == pytest.approx(5.81431230888e-09, rel=1e-6)
+    assert rel_error(LSTM_STEP_H, next_h) == pytest.approx(LSTM_STEP_H_ERROR, rel=1e-6)
+    assert rel_error(LSTM_STEP_C, next_c) == pytest.approx(LSTM_STEP_C_ERROR, rel=1e-6)
     np.testing.assert_array_equal(h, next_h)
 
 
@@ -79,19 +76,7 @@ def test_lstm_forward():
         linspace(-0.2, 0.9, (D, 4 * H)), linspace(-0.3, 0.6, (H, 4 * H)), linspace(0.2, 0.7, 4 * H)
     )
     _, h = lstm(params, linspace(-0.4, 0.6, (N, T, D)), linspace(-0.4, 0.8, (N, H)))
-    expected_h = [
-        [
-            [0.01764008, 0.01823233, 0.01882671, 0.0194232],
-            [0.11287491, 0.12146228, 0.13018446, 0.13902939],
-            [0.31358768, 0.33338627, 0.35304453, 0.37250975],
-        ],
-        [
-            [0.45767879, 0.4761092, 0.4936887, 0.51041945],
-            [0.6704845, 0.69350089, 0.71486014, 0.7346449],
-            [0.81733511, 0.83677871, 0.85403753, 0.86935314],
-        ],
-    ]
-    assert rel_error(expected_h, h) == pytest.approx(8.61053745211e-08, rel=1e-6)
+    assert rel_error(LSTM_H, h) == pytest.approx(LSTM_H_ERROR, rel=1e-6)
 
 
 def test_lstm_backward():
@@ -110,7 +95,7 @@ def test_captioner_loss():
     params = {name: linspace(-1.4, 1.3, shape) for name, shape in config.parameter_shapes().items()}
     captions = (jnp.arange(N * T) % V).reshape(N, T)
     loss = caption_loss(params, config, linspace(-0.5, 1.7, (N, D)), captions)
-    assert abs(float(loss.per_caption) - 9.82445935443) < 1e-10
+    assert abs(float(loss.per_caption) - LSTM_LOSS) < 1e-10
 
 
 def numpy_rnn(x, h0, Wx, Wh, b):

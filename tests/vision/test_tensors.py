@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from jaxcap.vision.tensors import digest, read_tensors
+from jaxcap.vision.tensors import digest, read_all_tensors, read_tensors
 
 SHAPES = {"a.weight": (2, 3), "a.bias": (3,)}
 
@@ -82,8 +82,19 @@ def test_missing_file_and_other_kinds(tmp_path):
 def test_pickled_arrays_are_refused(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, **tensors(**{"a.bias": np.array([{}, {}, {}], dtype=object)}))
-    with pytest.raises(OSError, match="allow_pickle"):
+    with pytest.raises(
+        ValueError, match=r"a\.npz: a\.bias holds pickled Python objects.*np\.savez"
+    ):
         read_tensors(path, SHAPES)
+
+
+def test_all_tensors_come_as_they_are_stored(path):
+    found = read_all_tensors(write(path, tensors()))
+    assert {name: (x.shape, x.dtype.name) for name, x in found.items()} == {
+        "a.bias": ((3,), "float64"),
+        "a.weight": ((2, 3), "float16"),
+        "other": ((2,), "int32"),
+    }
 
 
 def test_digest(tmp_path):

@@ -1,0 +1,130 @@
+"""The course's captioner: parameters, loss and captions as NumPy arrays, over `nn.captioner`."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import jax
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Integer
+
+from jaxcap.cs231n.arrays import Dict, check_ids, common_dtype, to_numpy
+from jaxcap.decoding import captions as decoding
+from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss
+
+# The order in which the course's code draws them from NumPy's generator.
+_DRAWN = ("W_embed", "W_proj", "b_proj", "Wx", "Wh", "b", "W_vocab", "b_vocab")
+
+
+class CaptioningRNN:
+    """A captioner whose parameters lie open in `params`, by the notebook's names.
+
+    Initial parameters are drawn from NumPy's global generator with the course's scales and in its
+    order, so that `np.random.seed` gives what it gives there.
+
+    Args:
+        word_to_idx: the id of each of the V words; with `<NULL>`, and for `sample` with `<START>`
+            and `<END>`.
+        input_dim: length of a feature vector, D.
+        wordvec_dim: length of a word vector, W.
+        hidden_dim: number of hidden units, H.
+        cell_type: "rnn" or "lstm".
+        dtype: of the parameters. The loss is computed in the wider of theirs and the features'.
+
+    Raises:
+        ValueError: an unknown cell, a size below 1, or no `<NULL>`.
+    """
+
+    def __init__(
+        self,
+        word_to_idx: Mapping[str, int],
+        input_dim: int = 512,
+        wordvec_dim: int = 128,
+        hidden_dim: int = 128,
+        cell_type: str = "rnn",
+        dtype: DTypeLike = np.float32,
+    ):
+        if "<NULL>" not in word_to_idx:
+            raise ValueError("word_to_idx lacks <NULL>, the id that fills up captions")
+        self.config = CaptionerConfig(
+            len(word_to_idx), input_dim, wordvec_dim, hidden_dim, cell_type
+        )
+        self.cell_type = cell_type
+        self.dtype = dtype
+        self.word_to_idx = word_to_idx
+        self.idx_to_word = {i: word for word, i in word_to_idx.items()}
+        self.params: Dict[str, np.ndarray] = Dict()
+        for name in _DRAWN:
+            shape = self.config.parameter_shapes()[name]
+            if name.startswith("b"):
+                self.params[name] = np.zeros(shape, dtype)
+            else:
+                scale = 100 if name == "W_embed" else np.sqrt(shape[0])
+                self.params[name] = (np.random.randn(*shape) / scale).astype(dtype)
+
+    def loss(
+        self, features: Float[np.ndarray, "N D"], captions: Integer[np.ndarray, "N T"]
+    ) -> tuple[float, Dict[str, np.ndarray]]:
+        """Loss of captions, in nats per caption, and its gradients.
+
+        Args:
+            features: one feature vector for each caption.
+            captions: word ids; all but the first column are predicted, `<NULL>` left out.
+
+        Returns:
+            The loss, and the gradients by the names of the parameters.
+
+        Raises:
+            IndexError: an id is outside [0, V).
+        """
+        params, features = self._inputs(features)
+        captions = check_ids(captions, self.config.vocab_size, "captions")
+        null = self.word_to_idx["<NULL>"]
+        with jax.enable_x64(True):
+            loss, grads = _loss_and_grads(params, self.config, features, captions, null)
+        return float(loss), Dict(to_numpy(grads))
+
+    def sample(
+        self, features: Float[np.ndarray, "N D"], max_length: int = 30
+    ) -> Integer[np.ndarray, "N T"]:
+        """Caption images greedily.
+
+        Args:
+            features: one feature vector for each image.
+            max_length: most words in a caption, T.
+
+        Returns:
+            int32 word ids without `<START>`: the words, `<END>`, and 0 after it.
+
+        Raises:
+            ValueError: the words lack `<START>` or `<END>`.
+        """
+        for word in ("<START>", "<END>"):
+            if word not in self.word_to_idx:
+                raise ValueError(f"word_to_idx lacks {word}, which sampling needs")
+        params, features = self._inputs(features)
+        with jax.enable_x64(True):
+            decoded = decoding.sample(
+                params,
+                self.config,
+                features,
+                start_id=self.word_to_idx["<START>"],
+                end_id=self.word_to_idx["<END>"],
+                max_length=max_length,
+            )
+        return np.array(decoded.ids)
+
+    def _inputs(self, features: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The parameters and the features in one dtype."""
+        dtype = common_dtype(features, *self.params.values())
+        params = {name: np.asarray(value, dtype) for name, value in self.params.items()}
+        return params, np.asarray(features, dtype)
+
+
+@partial(jax.jit, static_argnames=("config", "null"))
+def _loss_and_grads(
+    params: Params, config: CaptionerConfig, features: Array, captions: Array, null: int
+) -> tuple[Array, Params]:
+    return jax.value_and_grad(
+        lambda params: caption_loss(params, config, features, captions, null=null).per_caption
+    )(params)
