@@ -12,8 +12,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from jaxcap import command
-from jaxcap.decoding.beam import Beam
+from jaxcap import command, decoding_flags
+from jaxcap.decoding_flags import read_decoding
 from jaxcap.encoder_flags import ENCODER, ENCODER_WEIGHTS
 from jaxcap.photos import Captioned, PhotoCaptioner, caption_photos, shipped_checkpoint
 from jaxcap.vision.sources import find_sources, open_source
@@ -22,10 +22,8 @@ CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Folder of the run to use; by default the captioner that ships with jaxcap."
 )
 BEST = flags.DEFINE_bool(
-    "best", True, "Use the checkpoint with the lowest validation loss, not the newest."
+    "best", True, "Use the checkpoint that did best on validation, not the newest."
 )
-BEAM = flags.DEFINE_integer("beam", 3, "Beams of the search; 1 is greedy.", lower_bound=1)
-MAX_LENGTH = flags.DEFINE_integer("max_length", 30, "Most words in a caption.", lower_bound=1)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Photos captioned at a time.", lower_bound=1)
 JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each photo instead.")
 GRID = flags.DEFINE_string("grid", None, "Draw the photos with their captions to this file.")
@@ -35,6 +33,8 @@ ALLOW_PRIVATE = flags.DEFINE_bool(
 
 flags.declare_key_flag("encoder")
 flags.declare_key_flag("encoder_weights")
+flags.declare_key_flag("seed")
+flags.adopt_module_key_flags(decoding_flags)
 
 
 def main(names: list[str]) -> int:
@@ -50,6 +50,7 @@ def main(names: list[str]) -> int:
         weights=Path(ENCODER_WEIGHTS.value) if ENCODER_WEIGHTS.value else None,
         best=BEST.value,
     )
+    decoding = read_decoding(captioner.info.vocabulary, beam=3)
     sources = find_sources(names)
     photos = [Captioned(name, None, fault, None) for name, fault in sources.faults]
     for photo in photos:
@@ -58,9 +59,8 @@ def main(names: list[str]) -> int:
         captioner,
         sources.images,
         partial(open_source, allow_private=ALLOW_PRIVATE.value),
-        strategy=Beam(width=BEAM.value),
-        max_length=MAX_LENGTH.value,
         batch_size=BATCH_SIZE.value,
+        **decoding._asdict(),
     ):
         _print(photo)
         photos.append(photo if grid else photo._replace(picture=None))

@@ -7,14 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from PIL import Image
 
 import jaxcap
 from jaxcap.data.layout import PCA_FILE
 from jaxcap.data.projection import Projection
 from jaxcap.decoding.captions import caption_images
+from jaxcap.decoding.constraints import Constraints
 from jaxcap.decoding.sameness import warn_of_one_caption
 from jaxcap.decoding.strategies import Strategy
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints
@@ -134,6 +136,8 @@ def caption_photos(
     open_photo: Callable[[str], RGB],
     *,
     strategy: Strategy | None = None,
+    key: Array | None = None,
+    constraints: Constraints | None = None,
     max_length: int = 30,
     batch_size: int = 32,
 ) -> Iterator[Captioned]:
@@ -146,6 +150,8 @@ def caption_photos(
         sources: paths and URLs.
         open_photo: opens one; its OSError or ValueError is that picture's fault.
         strategy: how to choose words; greedy if left out.
+        key: a `jax.random` key, for `Sampling`.
+        constraints: rules on the words; if left out, no caption shows `<UNK>`.
         max_length: most words in a caption.
         batch_size: pictures in memory at a time.
 
@@ -166,6 +172,8 @@ def caption_photos(
                     captioner.info.vocabulary,
                     features,
                     strategy=strategy,
+                    key=None if key is None else jax.random.fold_in(key, start),
+                    constraints=constraints,
                     max_length=max_length,
                 )
                 warn_of_one_caption(sentences, features)

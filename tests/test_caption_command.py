@@ -11,10 +11,12 @@ from command_calls import assert_fails, call
 from photo_files import draw, draw_all, write_tsv
 from PIL import Image
 
+from jaxcap.decoding.sampling import Sampling
 from jaxcap.learning.checkpoints import Checkpoints, Validation
 from jaxcap.learning.loop import init_state
-from jaxcap.photos import PhotoCaptioner, shipped_checkpoint
+from jaxcap.photos import PhotoCaptioner, caption_photos, shipped_checkpoint
 from jaxcap.vision.encoder import load_encoder
+from jaxcap.vision.images import open_image
 
 SMALL = ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8", "--num_epochs=2"]
 
@@ -88,6 +90,33 @@ def test_json_and_patterns(work, new):
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["path"] for row in rows] == [str(new / "猫.jpg"), str(new / "ein Hund.png")]
     assert all(isinstance(row["caption"], str) for row in rows)
+
+
+def test_decoding_is_chosen_by_flags(work, new):
+    flags = [new / "猫.jpg", f"--checkpoint={work / 'run'}"]
+    code, out, err = call("caption", *flags, "--top_p=0.9", "--max_length=3", "--prefix=A picture")
+    assert (code, err) == (0, "")
+    caption = out.rstrip("\n").partition("\t")[2]
+    assert caption.startswith("a picture") and len(caption.split()) <= 3
+    assert_fails(call("caption", *flags, "--beam=3", "--top_k=2"), "--beam", "--top_k")
+
+
+def test_what_is_drawn_differs_from_batch_to_batch(work, new):
+    captioner = PhotoCaptioner.load(work / "run")
+    photos = [str(new / "猫.jpg")] * 12
+    strategy, key = Sampling(temperature=3.0), jax.random.key(0)
+    found = [
+        [
+            photo.caption
+            for photo in caption_photos(
+                captioner, photos, open_image, strategy=strategy, key=key, batch_size=size
+            )
+        ]
+        for size in (3, 3)
+    ]
+    assert found[0] == found[1]
+    batches = {tuple(found[0][start : start + 3]) for start in range(0, 12, 3)}
+    assert len(batches) == 4
 
 
 def test_bad_input_is_one_sentence(new, tmp_path):

@@ -105,7 +105,10 @@ def test_sample_prints_captions_over_their_references(trained, tmp_path):
         assert image.size[0] > 500
     again = call("sample", f"--checkpoint={folder}", "--num=4")
     assert again[1].splitlines()[:8] == out.splitlines()[:8]
-    assert call("sample", f"--checkpoint={folder}", "--num=4", "--best")[0] == 0
+    flags = ["--num=4", "--best", "--beam=2", "--prefix=two cat"]
+    code, out, err = call("sample", f"--checkpoint={folder}", *flags)
+    assert (code, err) == (0, "")
+    assert len(re.findall(r"^val \d+: two cat", out, re.M)) == 4
 
 
 def test_sample_refuses_words_in_another_order(trained, tmp_path):

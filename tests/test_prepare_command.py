@@ -85,6 +85,7 @@ def test_killed_and_run_again_equals_undisturbed(whole, photos, tmp_path):
     assert code == 0, err
     assert "resumed: " in out and "of 36 images are encoded already" in out
     files = {path.name: path.read_bytes() for path in whole[0].iterdir()}
+    assert {"references_train.json", "references_val.json"} < set(files)
     assert {path.name: path.read_bytes() for path in output.iterdir()} == files
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 

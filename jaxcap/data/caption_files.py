@@ -31,11 +31,19 @@ _KARPATHY_FORM = (
 
 @dataclass
 class CaptionedImage:
-    """An image's name, as the file gives it, its captions, and its split if the file has one."""
+    """An image of a caption file.
+
+    Attributes:
+        name: as the file gives it.
+        captions: with single spaces between words, each once, none empty.
+        split: None if the file has none.
+        raw: the captions as the file gives them, repeated ones too.
+    """
 
     name: str
     captions: list[str] = field(default_factory=list)
     split: str | None = None
+    raw: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -90,13 +98,15 @@ def read_caption_file(path: Path) -> CaptionFile:
             found.split = split
         if caption is None:
             continue
-        caption = " ".join(caption.split())
-        if not caption:
+        clean = " ".join(caption.split())
+        if not clean:
             empty += 1
-        elif caption in found.captions:
+            continue
+        found.raw.append(caption)
+        if clean in found.captions:
             repeated += 1
         else:
-            found.captions.append(caption)
+            found.captions.append(clean)
     return CaptionFile(name, list(images.values()), empty, repeated)
 
 

@@ -7,6 +7,8 @@ A data folder holds, for each split (`train`, `val`) of M captions of L ids over
     SPLIT2014_vgg16_fc7_pca.h5   features          (K, D) floats; or without `_pca`
     SPLIT2014_urls.txt           K lines, the URL of each image; may be missing
     coco2014_vocab.json          the V words
+    references_SPLIT.json        the captions as people wrote them, in COCO's form, with rows of
+                                 the features as image ids; ours, missing from the course's files
     dataset.json                 the data set's name and what made its features; ours, missing
                                  from the course's files
     pca.h5                       the projection of the features in `_pca`; ours likewise
@@ -40,7 +42,7 @@ from jaxcap.data.layout import (
 from jaxcap.data.splits import SPLITS, CaptionData, Split, SplitArrays
 from jaxcap.data.vocabulary import Vocabulary
 
-__all__ = ["SplitArrays", "load_coco", "write_coco"]
+__all__ = ["SplitArrays", "load_coco", "training_captions", "write_coco"]
 
 
 def load_coco(
@@ -88,7 +90,7 @@ def load_coco(
             if key is None:
                 raise ValueError("max_train draws captions at random and needs a key")
             rows = len(files["train"].captions)
-            kept = np.asarray(jax.random.randint(key, (max_train,), 0, rows, jnp.int32))
+            kept = _draw(rows, max_train, key)
         return CaptionData(
             name=about["name"],
             folder=folder,
@@ -109,6 +111,34 @@ def load_coco(
             encoder=about.get("encoder"),
             pca=about.get("pca") if pca_features else None,
         )
+
+
+def training_captions(
+    data: CaptionData, *, max_train: int | None = None, key: jax.Array | None = None
+) -> list[str]:
+    """The training captions of a data set as sentences, each once, read without the features.
+
+    Args:
+        data: a data set, whichever of its splits are loaded.
+        max_train, key: as `load_coco` took them in training, for the captions that it drew.
+
+    Raises:
+        FileNotFoundError: the file of the captions is missing.
+        ValueError: it is not as `load_coco` expects it.
+        OSError: it is cut short or cannot be read.
+    """
+    with open_hdf5(data.folder / CAPTIONS_FILE) as file:
+        dataset = find_dataset(file, "train_captions", ndim=2, kind="integers")
+        captions = read_integers(dataset)
+        words = str(data.folder / VOCABULARY_FILE)
+        check_captions(captions, place(dataset), len(data.vocabulary), words)
+    if max_train is not None and key is not None:
+        captions = captions[_draw(len(captions), max_train, key)]
+    return list(dict.fromkeys(map(data.vocabulary.decode, captions)))
+
+
+def _draw(rows: int, max_train: int, key: jax.Array) -> Int[np.ndarray, "max_train"]:
+    return np.asarray(jax.random.randint(key, (max_train,), 0, rows, jnp.int32))
 
 
 class _Datasets(NamedTuple):

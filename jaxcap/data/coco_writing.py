@@ -27,6 +27,7 @@ from jaxcap.data.layout import (
     DATASET_FILE,
     VOCABULARY_FILE,
     features_file,
+    references_file,
     urls_file,
 )
 from jaxcap.data.splits import SPLITS, SplitArrays
@@ -43,6 +44,8 @@ class SplitTables:
     """Rows of the features, one a caption; written as int32."""
     urls: Sequence[str]
     """One an image, or none at all."""
+    references: Sequence[tuple[str, Sequence[str]]] = ()
+    """Each image's file name and its captions as people wrote them, or none at all."""
 
 
 def write_coco(
@@ -118,6 +121,11 @@ def write_tables(
             urls.write_bytes("".join(f"{url}\n" for url in table.urls).encode("utf-8"))
         else:
             urls.unlink(missing_ok=True)
+        references = folder / references_file(split)
+        if table.references:
+            write_json(references, _references(table.references))
+        else:
+            references.unlink(missing_ok=True)
     _write_hdf5(folder / CAPTIONS_FILE, captions)
 
 
@@ -152,6 +160,18 @@ def _check_splits(splits: Mapping[str, Any], name: str) -> None:
         raise ValueError(f"splits has {', '.join(sorted(splits))}, expected {SPLITS}")
     if not name:
         raise ValueError("name is empty, expected the data set's name")
+
+
+def _references(images: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
+    """Captions in COCO's form, under the images' rows."""
+    captions = [(row, caption) for row, (_, found) in enumerate(images) for caption in found]
+    return {
+        "images": [{"id": row, "file_name": name} for row, (name, _) in enumerate(images)],
+        "annotations": [
+            {"id": number, "image_id": row, "caption": caption}
+            for number, (row, caption) in enumerate(captions, start=1)
+        ],
+    }
 
 
 def _write_hdf5(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -14,3 +14,8 @@ def features_file(split: str, pca_features: bool) -> str:
 def urls_file(split: str) -> str:
     """The name of the file with a split's URLs."""
     return f"{split}2014_urls.txt"
+
+
+def references_file(split: str) -> str:
+    """The name of the file with a split's captions as people wrote them."""
+    return f"references_{split}.json"

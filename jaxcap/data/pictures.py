@@ -17,18 +17,18 @@ def open_picture(url: str) -> Image.Image | str | None:
         url: `scenes://...`, `file://...`, or the path of a file.
 
     Returns:
-        The picture; the reason why a file cannot be opened; or None for what is on the network,
-        and for an empty URL.
+        The picture; the reason why there is none; or None for what is on the network, and for an
+        empty URL.
     """
-    if url.startswith("scenes://"):
-        return picture(url)
-    if url.startswith("file://"):
-        path = Path(url2pathname(urlsplit(url).path))
-    elif "://" in url or not url:
-        return None
-    else:
-        path = Path(url)
     try:
+        if url.startswith("scenes://"):
+            return picture(url)
+        if url.startswith("file://"):
+            path = Path(url2pathname(urlsplit(url).path))
+        elif "://" in url or not url:
+            return None
+        else:
+            path = Path(url)
         return Image.fromarray(open_image(path))
     except (OSError, ValueError) as error:
         return str(error)

@@ -25,6 +25,7 @@ from jaxcap.data.layout import (
     PCA_FILE,
     VOCABULARY_FILE,
     features_file,
+    references_file,
     urls_file,
 )
 from jaxcap.data.preparation_plan import Plan
@@ -173,7 +174,8 @@ def check_output(output: Path, *, overwrite: bool) -> None:
         raise FileExistsError(f"{output}: is a file, give a folder as --output")
     ours = {CAPTIONS_FILE, VOCABULARY_FILE, DATASET_FILE, PCA_FILE, REPORT_FILE, ".DS_Store"}
     for split in SPLITS:
-        ours |= {features_file(split, True), features_file(split, False), urls_file(split)}
+        ours |= {features_file(split, True), features_file(split, False)}
+        ours |= {urls_file(split), references_file(split)}
     foreign = sorted({path.name for path in output.iterdir()} - ours)
     if foreign:
         raise FileExistsError(

@@ -69,6 +69,8 @@ class PlannedImage(NamedTuple):
     name: str
     path: Path
     split: str
+    raw: tuple[str, ...]
+    """The captions as people wrote them, repeated ones too."""
     captions: tuple[tuple[str, ...], ...]
     num_cut: int
     """How many of the captions were longer."""
@@ -136,6 +138,7 @@ class Plan:
             captions=np.stack(captions),
             image_idxs=np.repeat(np.arange(len(images), dtype=np.int32), counts),
             urls=[image.path.absolute().as_uri() for image in images],
+            references=[(image.name, image.raw) for image in images],
         )
 
 
@@ -149,7 +152,7 @@ def plan_preparation(config: PreparationConfig) -> Plan:
     """
     file = read_caption_file(config.captions)
     words = {
-        image.name: [w for c in image.captions if (w := split_words(c, config.tokenizer))]
+        image.name: {c: w for c in image.captions if (w := split_words(c, config.tokenizer))}
         for image in file.images
     }
     captioned = [image for image in file.images if words[image.name]]
@@ -177,15 +180,16 @@ def _plan_image(
     image: CaptionedImage,
     path: Path,
     split: str,
-    captions: Sequence[tuple[str, ...]],
+    words: dict[str, tuple[str, ...]],
 ) -> PlannedImage:
     longest = config.max_length
     return PlannedImage(
         name=image.name,
         path=path,
         split=split,
-        captions=tuple(words[:longest] for words in captions),
-        num_cut=sum(len(words) > longest for words in captions),
+        raw=tuple(caption for caption in image.raw if " ".join(caption.split()) in words),
+        captions=tuple(caption[:longest] for caption in words.values()),
+        num_cut=sum(len(caption) > longest for caption in words.values()),
     )
 
 
@@ -223,7 +227,7 @@ def _notes(
     config: PreparationConfig,
     file: CaptionFile,
     captioned: Sequence[CaptionedImage],
-    words: dict[str, list[tuple[str, ...]]],
+    words: dict[str, dict[str, tuple[str, ...]]],
     assignment: Assignment,
     found: FoundImages,
 ) -> tuple[str, ...]:

@@ -9,6 +9,13 @@ from jaxtyping import Array, Float, Int
 
 from jaxcap.data.vocabulary import Vocabulary
 
+BAD_ENDINGS = tuple(
+    "a an the and or in on at of for with to by from near under over behind beside before after "
+    "upon into onto is are am was were".split()
+)
+"""Words that an English caption seldom ends with: articles, conjunctions, prepositions, forms of
+"to be"."""
+
 
 @dataclass(frozen=True)
 class Constraints:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxcap.data.scenes import TruthReport
 from jaxcap.data.tokenizer import tokenize
 from jaxcap.scoring.diversity import Diversity, diversity
 from jaxcap.scoring.java import java_scores
@@ -36,6 +37,7 @@ class Evaluation:
     diversity: Diversity
     notes: Sequence[str]  # a sentence for each score that is left out, and its reason
     urls: Mapping[int, str]  # of pictures, where they are known
+    truth: TruthReport | None = None  # where the pictures are scenes
 
     def named_scores(self) -> dict[str, float]:
         """The scores of the corpus by their usual names, in the usual order."""
@@ -55,6 +57,8 @@ class Evaluation:
         ]
         if varied.novel is not None:
             rows.append(f"{'novel':<10}{varied.novel:.1%} of the captions")
+        if self.truth is not None:
+            rows += ["claims in the captions:", str(self.truth)]
         return "\n".join([*rows, *self.notes])
 
     def as_json(self) -> dict[str, Any]:
@@ -69,6 +73,7 @@ class Evaluation:
         return {
             "scores": self.named_scores(),
             "diversity": asdict(self.diversity),
+            "truth": None if self.truth is None else _truth_as_json(self.truth),
             "left_out": list(self.notes),
             "images": [
                 {
@@ -90,6 +95,7 @@ def evaluate(
     java: bool = True,
     training: Iterable[str] | None = None,
     urls: Mapping[int, str] | None = None,
+    truth: TruthReport | None = None,
 ) -> Evaluation:
     """Score captions and measure their variety.
 
@@ -99,6 +105,7 @@ def evaluate(
         java: also compute METEOR and SPICE, where Java and their programs are installed.
         training: the captions that the captioner has seen, to tell which are novel.
         urls: of pictures.
+        truth: of the captions, where the pictures are scenes.
 
     Raises:
         ValueError: the two are not about the same images, or an image has no reference.
@@ -117,7 +124,9 @@ def evaluate(
     by_java, notes = {}, []
     if java:
         by_java, notes = java_scores(list(words.values()), scorer.references.by_image())
-    return Evaluation(captions, references, scores, images, by_java, varied, notes, urls or {})
+    return Evaluation(
+        captions, references, scores, images, by_java, varied, notes, urls or {}, truth
+    )
 
 
 def evaluate_results(results: Path, references: Path, *, java: bool = True) -> Evaluation:
@@ -136,3 +145,8 @@ def evaluate_results(results: Path, references: Path, *, java: bool = True) -> E
     captions, file = read_results(results), read_references(references)
     matched = match(captions, file.captions, results, references)
     return evaluate(captions, matched, java=java, urls=file.urls)
+
+
+def _truth_as_json(truth: TruthReport) -> dict[str, Any]:
+    shares = {kind: truth.share(kind) for kind, claims in truth.claims.items() if claims}
+    return {"share_true": truth.share_true, "shares": shares, **asdict(truth)}

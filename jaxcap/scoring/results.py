@@ -6,13 +6,15 @@ What would make a wrong score is one ValueError that names the file and the entr
 scored all the same is one warning with a count.
 """
 
+import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jaxcap.data.json_files import read_json_value
+from jaxcap.data.whole_files import replacing
 
 _RESULTS_FORM = '[{"image_id": 1, "caption": "a cat"}]'
 _REFERENCES_FORM = '{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}]}'
@@ -83,6 +85,13 @@ def read_references(path: Path) -> ReferenceFile:
             stacklevel=2,
         )
     return ReferenceFile(captions, _urls(value.get("images")))
+
+
+def write_results(path: Path, captions: Mapping[int, str]) -> None:
+    """Write one caption for each image, as `read_results` reads them."""
+    entries = [{"image_id": image, "caption": caption} for image, caption in captions.items()]
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
 def match(

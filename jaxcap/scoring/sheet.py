@@ -1,28 +1,50 @@
-"""The best and the worst captions by CIDEr on one HTML page."""
+"""The best and the worst captions by CIDEr on one HTML page, with their pictures in it."""
 
+import base64
 from html import escape
+from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
+from jaxcap.data.pictures import open_picture
 from jaxcap.scoring.evaluation import Evaluation
 
+_PIXELS = 320
 _STYLE = (
     "body{font:15px sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
     "article{display:flex;gap:1em;margin:1em 0;border-top:1px solid #ccc;padding-top:1em}"
-    "img{width:14em;object-fit:contain}ul{color:#555;padding-left:1.2em}"
+    "img,i{flex:none;width:14em;object-fit:contain}i{color:#888;overflow-wrap:anywhere}"
+    "ul{color:#555;padding-left:1.2em}"
 )
+
+
+class BestAndWorst(NamedTuple):
+    """Places of captions in an evaluation, the very best and the very worst first."""
+
+    best: list[int]
+    worst: list[int]
+
+
+def best_and_worst(evaluation: Evaluation, num: int) -> BestAndWorst:
+    """Find the `num` best and the `num` worst captions by CIDEr; none is in both lists."""
+    order = np.argsort(evaluation.images.cider, kind="stable")[::-1].tolist()
+    half = max(1, len(order) // 2)
+    return BestAndWorst(order[: min(num, half)], order[::-1][: min(num, len(order) - half)])
 
 
 def make_sheet(evaluation: Evaluation, num: int = 20) -> str:
     """An HTML page with the `num` best and worst captions over their references.
 
+    Pictures on the network are linked to; those of scenes and files are part of the page, made
+    small, and where one cannot be opened the reason stands in its place.
+
     Args:
-        evaluation: the captions and their scores; pictures are shown by its `urls`.
+        evaluation: the captions and their scores; pictures are found by its `urls`.
         num: captions in each of the two lists.
     """
-    order = np.argsort(evaluation.images.cider, kind="stable")[::-1].tolist()
-    half = max(1, len(order) // 2)
-    best, worst = order[: min(num, half)], order[::-1][: min(num, len(order) - half)]
+    best, worst = best_and_worst(evaluation, num)
     parts = [
         "<!DOCTYPE html><meta charset='utf-8'><title>Captions by CIDEr</title>",
         f"<style>{_STYLE}</style><h1>Captions by CIDEr</h1>",
@@ -37,13 +59,28 @@ def make_sheet(evaluation: Evaluation, num: int = 20) -> str:
 
 def _article(evaluation: Evaluation, place: int) -> str:
     image = evaluation.images.image_ids[place]
-    url = evaluation.urls.get(image, "")
-    picture = ""
-    if url.startswith(("http://", "https://")):
-        picture = f"<img loading='lazy' alt='image {image}' src='{escape(url)}'>"
+    picture = _picture(evaluation.urls.get(image, ""), f"image {image}")
     references = "".join(f"<li>{escape(text)}</li>" for text in evaluation.references[image])
     return (
         f"<article>{picture}<div><b>{escape(evaluation.captions[image]) or '(empty)'}</b>"
         f"<br>image {image}, CIDEr {evaluation.images.cider[place]:.3f}"
         f"<ul>{references}</ul></div></article>"
     )
+
+
+def _picture(url: str, name: str) -> str:
+    if url.startswith(("http://", "https://")):
+        source = escape(url)
+    else:
+        found = open_picture(url)
+        if not isinstance(found, Image.Image):
+            return f"<i>{escape(found)}</i>" if found else ""
+        source = _data_uri(found)
+    return f"<img loading='lazy' alt='{name}' src='{source}'>"
+
+
+def _data_uri(picture: Image.Image) -> str:
+    small, file = picture.copy(), BytesIO()
+    small.thumbnail((_PIXELS, _PIXELS))
+    small.save(file, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

@@ -1,5 +1,7 @@
 """The share of a captioner's captions that are true, where the data set knows what is true."""
 
+from collections.abc import Sequence
+
 from jaxcap.data.scenes import NAME, TruthReport, scene_of_url, truth_report
 from jaxcap.data.splits import CaptionData, Split
 from jaxcap.decoding.captions import caption_images
@@ -23,4 +25,17 @@ def scene_truth(
         split: the split to caption, of `data`.
     """
     captions = caption_images(params, config, data.vocabulary, split.features)
-    return truth_report([scene_of_url(url.decode()) for url in split.urls.tolist()], captions)
+    return captions_truth([url.decode() for url in split.urls.tolist()], captions)
+
+
+def captions_truth(urls: Sequence[str], captions: Sequence[str]) -> TruthReport:
+    """Check every claim of captions of scenes.
+
+    Args:
+        urls: of the scenes.
+        captions: one for each.
+
+    Raises:
+        ValueError: a URL is not that of a scene, or there are not as many captions.
+    """
+    return truth_report([scene_of_url(url) for url in urls], captions)

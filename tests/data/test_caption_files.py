@@ -98,6 +98,7 @@ def test_unicode_marks_empty_and_repeated_captions_are_counted(tmp_path):
         "b.jpg": (["一只猫"], None),
     }
     assert (found.empty, found.repeated) == (1, 1)
+    assert found.images[0].raw == ["Une poupée 👧\u2028assise", "Une poupée 👧 assise"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcap.data.coco import load_coco, write_coco
+from jaxcap.data.coco import load_coco, training_captions, write_coco
 from jaxcap.data.splits import SplitArrays
 from jaxcap.data.vocabulary import Vocabulary
 
@@ -207,6 +207,21 @@ def test_max_train_draws_captions_with_replacement(written, arrays, count):
     np.testing.assert_array_equal(data.train.image_idxs, arrays["train"].image_idxs[rows])
     np.testing.assert_array_equal(data.train.features, arrays["train"].features)
     np.testing.assert_array_equal(data.val.captions, arrays["val"].captions)
+
+
+def test_training_captions_without_the_features(folder):
+    val = load_coco(folder, splits=["val"])
+    key = jax.random.key(3)
+    some, every = {"max_train": 2, "key": key}, {}
+    loaded = [load_coco(folder, **kept).train.captions for kept in (some, every)]
+    for path in folder.glob("train*"):
+        path.unlink()
+    for kept, captions in zip((some, every), loaded, strict=True):
+        expected = [val.vocabulary.decode(row) for row in np.asarray(captions)]
+        assert training_captions(val, **kept) == list(dict.fromkeys(expected))
+    change(folder, CAPTIONS, "train_captions", (3, 1), WORDS)
+    with pytest.raises(ValueError, match=f"train_captions row 3 holds the id {WORDS}"):
+        training_captions(val)
 
 
 def test_max_train_draws_the_same_in_float64(written, x64):

@@ -19,6 +19,7 @@ def test_what_cannot_be_opened_is_a_reason(tmp_path):
     assert "no such file" in open_picture((tmp_path / "gone.jpg").as_uri())
     assert "no such file" in open_picture("gone.jpg")
     assert "is a folder" in open_picture(str(tmp_path))
+    assert "no scene has the URL" in open_picture("scenes://val/500")
 
 
 def test_nothing_is_fetched():

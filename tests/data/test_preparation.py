@@ -6,13 +6,15 @@ import unicodedata
 import numpy as np
 import pytest
 from photo_files import TinyEncoder, draw, draw_all, write_karpathy, write_tsv
+from tiny_data import tiny_splits
 
-from jaxcap.data.coco import load_coco
+from jaxcap.data.coco import load_coco, write_coco
 from jaxcap.data.pictures import open_picture
 from jaxcap.data.preparation import Preparation
 from jaxcap.data.preparation_plan import PreparationConfig, plan_preparation
 from jaxcap.data.projection import Projection
 from jaxcap.data.split_assignment import SplitChoice
+from jaxcap.scoring.results import read_references
 from jaxcap.vision.images import open_image
 
 
@@ -82,6 +84,33 @@ def test_what_is_whole_becomes_a_data_set(config):
     sentence = data.vocabulary.decode(data.val.captions[1])
     assert sentence == "a picture all red"
     assert data.val.image_idxs.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_captions_are_kept_as_people_wrote_them(mixed):
+    given = json.loads(mixed.captions.read_text())
+    given["images"][0]["sentences"] = [
+        {"raw": text} for text in ["A  cat.\n", " ", "A cat.", "...", "\u732b!", "A cat."]
+    ]
+    mixed.captions.write_text(json.dumps(given))
+    prepare(mixed)
+    data = load_coco(mixed.output)
+    raw = {image["filename"]: [s["raw"] for s in image["sentences"]] for image in given["images"]}
+    raw["000.png"] = ["A  cat.\n", "A cat.", "\u732b!", "A cat."]
+    for split in ("train", "val"):
+        found = json.loads((mixed.output / f"references_{split}.json").read_text("ascii"))
+        names = [url.decode().rpartition("/")[2] for url in data.splits[split].urls.tolist()]
+        assert found["images"] == [{"id": row, "file_name": name} for row, name in enumerate(names)]
+        told = [(entry["image_id"], entry["caption"]) for entry in found["annotations"]]
+        assert told == [(row, text) for row, name in enumerate(names) for text in raw[name]]
+        ids = [entry["id"] for entry in found["annotations"]]
+        assert ids == list(range(1, len(told) + 1))
+        assert read_references(mixed.output / f"references_{split}.json").captions == {
+            row: raw[name] for row, name in enumerate(names)
+        }
+    # The word ids have each but once.
+    assert len(data.val.captions) == 4
+    write_coco(mixed.output, *tiny_splits(), name="another")
+    assert not [path for path in mixed.output.iterdir() if path.name.startswith("references")]
 
 
 def test_words_are_those_of_the_training_captions_commonest_first(config):

@@ -1,17 +1,24 @@
 """Evaluation as a whole, and the command that prints it."""
 
+import base64
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from jaxcap.data.scenes import captions, picture, scene_of_url
 from jaxcap.scoring.evaluation import evaluate, evaluate_results
 from jaxcap.scoring.scores import score
-from jaxcap.scoring.sheet import make_sheet
+from jaxcap.scoring.sheet import best_and_worst, make_sheet
+from jaxcap.scoring.truth import captions_truth
 
 ROOT = Path(__file__).parents[2]
 CAPTIONS = {1: "a cat on a mat", 2: "two <b>dogs</b> run", 3: "a car", 4: ""}
@@ -109,12 +116,49 @@ def test_the_sheet_shows_each_caption_once_and_escapes_it():
     assert "A red car &amp; a bus" in page
     assert "<b>(empty)</b>" in page
     assert "src='https://e.org/1.jpg?a&amp;b'" in page
-    assert "javascript" not in page
+    assert "src='javascript" not in page
     assert make_sheet(found, num=1).count("<article>") == 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         single = evaluate({1: "a"}, {1: ["a"]}, java=False)
     assert make_sheet(single).count("<article>") == 1
+
+
+def test_the_sheet_shows_scenes_and_files(tmp_path):
+    path = tmp_path / "a 'b' & c.png"
+    Image.new("RGBA", (700, 350), "red").save(path)
+    urls = {1: "scenes://val/3", 2: path.as_uri(), 3: str(path), 4: "scenes://val/<9999>"}
+    found = evaluate(CAPTIONS, REFERENCES, java=False, urls=urls)
+    page = make_sheet(found)
+    sources = re.findall(r"alt='image (\d)' src='data:image/jpeg;base64,([^']+)'", page)
+    shown = {int(name): Image.open(io.BytesIO(base64.b64decode(data))) for name, data in sources}
+    assert sorted(shown) == [1, 2, 3]
+    assert shown[2].size == shown[3].size == (320, 160)
+    assert shown[3].getpixel((9, 9))[0] > 250
+    drawn = np.asarray(shown[1], int) - np.asarray(picture("scenes://val/3"), int)
+    assert abs(drawn).mean() < 10
+    assert "<i>no scene has the URL &#x27;scenes://val/&lt;9999&gt;&#x27;" in page
+
+
+def test_best_and_worst_are_in_order_and_apart():
+    found = evaluate(CAPTIONS, REFERENCES, java=False)
+    best, worst = best_and_worst(found, 50)
+    cider = found.images.cider
+    assert sorted([*best, *worst]) == [0, 1, 2, 3]
+    assert cider[best[0]] == cider.max() and cider[worst[0]] == cider.min()
+    assert [len(places) for places in best_and_worst(found, 1)] == [1, 1]
+
+
+def test_truth_stands_in_the_table_and_in_json():
+    sentence = captions(scene_of_url("scenes://val/1"))[0]
+    truth = captions_truth(["scenes://val/1", "scenes://val/2"], [sentence, "a zebra"])
+    found = evaluate(CAPTIONS, REFERENCES, java=False, truth=truth)
+    assert "wholly true   50.0%  1 of 2 captions\nno sentence   50.0%  1" in found.table()
+    told = found.as_json()["truth"]
+    assert (told["share_true"], told["true"], told["unreadable"]) == (0.5, 1, 1)
+    assert set(told["shares"].values()) == {1.0}
+    assert told["claims"] == told["holding"] == truth.claims
+    assert evaluate(CAPTIONS, REFERENCES, java=False).as_json()["truth"] is None
 
 
 def test_the_command_prints_a_table_and_writes_its_files(files, call, tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jaxcap.scoring.results import match, read_references, read_results
+from jaxcap.scoring.results import match, read_references, read_results, write_results
 
 
 @pytest.fixture
@@ -26,6 +26,14 @@ def entry(image_id, caption="a cat", **rest):
 def test_results(write):
     path = write([entry(3, "a cat"), entry(1, "caf\u00e9\nau lait"), entry(2**40, "x", score=0.5)])
     assert read_results(path) == {3: "a cat", 1: "caf\u00e9\nau lait", 2**40: "x"}
+
+
+def test_results_are_read_as_written(tmp_path):
+    captions = {3: "a cat", 0: "caf\u00e9\nau lait", 7: ""}
+    write_results(tmp_path / "out.json", captions)
+    with pytest.warns(UserWarning, match="1 captions are empty"):
+        found = read_results(tmp_path / "out.json")
+    assert list(found.items()) == list(captions.items())
 
 
 def test_references(write):
