@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 for inference: a picture to 1280 pooled features and a 7 x 7 grid of them.
+"""EfficientNet-Lite0 for inference: a picture to 1280 pooled features and a grid of them.
 
 Tan and Le (2019), arXiv 1905.11946, in the Lite form: no squeeze-and-excitation, ReLU6 throughout.
 A block widens by a 1 x 1 convolution, filters each channel on its own (depthwise), narrows by a
@@ -8,7 +8,10 @@ odd row and column lie at the bottom and the right.
 
 Preprocessing (`PREPROCESSING`): RGB bytes, bicubic to 224 x 224, minus 127, over 128. The original
 evaluation crops the middle 7/8 of the shorter side; here the whole picture is squeezed to the
-square, for a caption may speak of what stands at the edge.
+square, for a caption may speak of what stands at the edge. The network takes any size that
+`STRIDE` divides, and its grid is 7 x 7 for 224. At 288 (`PREPROCESSING_288`), larger than what it
+was trained at, the same weights see more (Touvron et al. 2019, arXiv 1906.06423), in 1.7 times the
+time.
 
 Layout is NHWC. Parameters are one flat dictionary, named as in the weights file:
 `stem`, `blocks.K.expand`, `blocks.K.depthwise`, `blocks.K.project` and `head`, each with `.kernel`
@@ -20,6 +23,7 @@ convolution is there a sum of shifted products, many times faster than XLA's gro
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -35,18 +39,18 @@ from jaxcap.vision.tensors import read_tensors
 
 Params = Mapping[str, Float[Array, "..."]]
 
-SIZE = 224
+STRIDE = 32
 FEATURE_DIM = 1280
-GRID_CELLS = 49
 WEIGHTS = Path(__file__).parent / "weights" / "efficientnet_lite0.safetensors"
 PREPROCESSING = Preprocessing(
-    size=SIZE,
+    size=224,
     fit="squeeze",
     filter="bicubic",
     channels="RGB",
     mean=(127.0, 127.0, 127.0),
     scale=(128.0, 128.0, 128.0),
 )
+PREPROCESSING_288 = replace(PREPROCESSING, size=288)
 
 _STEM_WIDTH = 32
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -57,11 +61,11 @@ class Encoded(NamedTuple):
 
     Attributes:
         pooled: (N, 1280), one vector a picture: the mean of its grid.
-        grid: (N, 49, 1280), one vector a place, row by row.
+        grid: (N, L, 1280), one vector a place, row by row.
     """
 
     pooled: Float[Array, "N 1280"]
-    grid: Float[Array, "N 49 1280"]
+    grid: Float[Array, "N L 1280"]
 
 
 class Block(NamedTuple):
@@ -128,15 +132,15 @@ def load_params(path: Path = WEIGHTS) -> dict[str, Float[Array, "..."]]:
 
 
 @jax.jit
-def features(params: Params, images: Float[Array, "N 224 224 3"]) -> Encoded:
+def features(params: Params, images: Float[Array, "N S S 3"]) -> Encoded:
     """Encode pictures.
 
     Args:
         params: the parameters, float32, as `parameter_shapes` lists them.
-        images: normalised pictures, as `PREPROCESSING` makes them.
+        images: normalised pictures, as `PREPROCESSING` makes them, or of another size S.
 
     Returns:
-        `Encoded(pooled (N, 1280), grid (N, 49, 1280))`, float32.
+        `Encoded(pooled (N, 1280), grid (N, (S / 32)^2, 1280))`, float32.
     """
     grid = lax.platform_dependent(
         images,
@@ -150,7 +154,7 @@ class EfficientNetLite0(nn.Module):
     """The network as a Flax module; its parameters are those of `features`."""
 
     @nn.compact
-    def __call__(self, images: Float[Array, "N 224 224 3"]) -> Encoded:
+    def __call__(self, images: Float[Array, "N S S 3"]) -> Encoded:
         params = {}
         for name, shape in parameter_shapes().items():
             bias = name.endswith(".bias")
@@ -160,7 +164,7 @@ class EfficientNetLite0(nn.Module):
         return features(params, images)
 
 
-def _grid(params: Params, images: Array, depthwise) -> Float[Array, "N 49 1280"]:
+def _grid(params: Params, images: Array, depthwise) -> Float[Array, "N L 1280"]:
     x = lax.conv_general_dilated(
         images,
         params["stem.kernel"],
@@ -178,10 +182,10 @@ def _grid(params: Params, images: Array, depthwise) -> Float[Array, "N 49 1280"]
         y = _pointwise(y, params, f"{name}.project")
         x = x + y if block.stride == 1 and block.width_in == block.width_out else y
     x = _relu6(_pointwise(x, params, "head"))
-    return x.reshape(len(x), GRID_CELLS, FEATURE_DIM)
+    return x.reshape(len(x), -1, FEATURE_DIM)
 
 
-def _grid_one_by_one(params: Params, images: Array) -> Float[Array, "N 49 1280"]:
+def _grid_one_by_one(params: Params, images: Array) -> Float[Array, "N L 1280"]:
     # Behind the barrier XLA cannot see that a loop runs once, unroll it, and round otherwise.
     num = lax.optimization_barrier(jnp.int32(len(images)))
 
@@ -190,7 +194,8 @@ def _grid_one_by_one(params: Params, images: Array) -> Float[Array, "N 49 1280"]
         grid = _grid(params, image, _depthwise_shifted)
         return lax.dynamic_update_slice_in_dim(grids, grid, index, 0)
 
-    empty = jnp.zeros((len(images), GRID_CELLS, FEATURE_DIM), images.dtype)
+    cells = (images.shape[1] // STRIDE) ** 2
+    empty = jnp.zeros((len(images), cells, FEATURE_DIM), images.dtype)
     return lax.fori_loop(jnp.int32(0), num, encode, empty)
 
 

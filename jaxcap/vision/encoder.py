@@ -22,8 +22,12 @@ from jaxcap.vision.preprocessing import Preprocessing
 from jaxcap.vision.tensors import digest
 
 DEFAULT_ENCODER = "efficientnet-lite0"
+_LITE0 = {
+    DEFAULT_ENCODER: efficientnet.PREPROCESSING,
+    f"{DEFAULT_ENCODER}-288": efficientnet.PREPROCESSING_288,
+}
 _VGG16 = {"vgg16": vgg16.TORCHVISION, "vgg16-caffe": vgg16.CAFFE}
-ENCODERS = (DEFAULT_ENCODER, *_VGG16)
+ENCODERS = (*_LITE0, *_VGG16)
 
 
 class Features(NamedTuple):
@@ -148,7 +152,8 @@ def load_encoder(name: str = DEFAULT_ENCODER, weights: Path | None = None) -> En
     """Load an encoder.
 
     Args:
-        name: "efficientnet-lite0", whose weights ship with the package; "vgg16" for torchvision's
+        name: "efficientnet-lite0", whose weights ship with the package, or
+            "efficientnet-lite0-288", the same on larger pictures; "vgg16" for torchvision's
             weights; "vgg16-caffe" for the authors' own, which the course used.
         weights: a safetensors or npz file; VGG16 needs one.
 
@@ -159,11 +164,11 @@ def load_encoder(name: str = DEFAULT_ENCODER, weights: Path | None = None) -> En
     """
     if name not in ENCODERS:
         raise ValueError(f"there is no encoder {name!r}; the encoders are {', '.join(ENCODERS)}")
-    if name == DEFAULT_ENCODER:
+    if name in _LITE0:
         path = weights or efficientnet.WEIGHTS
         params = efficientnet.load_params(path)
-        preprocessing, width = efficientnet.PREPROCESSING, efficientnet.FEATURE_DIM
-        cells = efficientnet.GRID_CELLS
+        preprocessing, width = _LITE0[name], efficientnet.FEATURE_DIM
+        cells = (preprocessing.size // efficientnet.STRIDE) ** 2
     else:
         if weights is None:
             raise ValueError(

@@ -11,6 +11,7 @@ import pytest
 from jaxcap.vision import efficientnet
 from jaxcap.vision.efficientnet import (
     PREPROCESSING,
+    PREPROCESSING_288,
     WEIGHTS,
     EfficientNetLite0,
     features,
@@ -117,7 +118,8 @@ def test_size_of_the_network():
 
 
 @pytest.mark.slow
-def test_against_pytorch(params):
+@pytest.mark.parametrize("preprocessing", [PREPROCESSING, PREPROCESSING_288])
+def test_against_pytorch(params, preprocessing):
     """PyTorch's forward pass of the same weights on random pictures, in float32."""
     torch = pytest.importorskip("torch", reason="this test compares with PyTorch, which is missing")
     path = ROOT / "tools/efficientnet_torch.py"
@@ -127,7 +129,8 @@ def test_against_pytorch(params):
     model = reference.from_jaxcap({name: np.array(value) for name, value in params.items()})
     rng = np.random.default_rng(0)
     blotches = rng.integers(0, 256, (8, 9, 12, 3), np.uint8)
-    images = prepare(*blotches)
+    resized = np.stack([preprocessing.resize(image) for image in blotches])
+    images = preprocessing.normalise(jnp.asarray(resized))
     with torch.inference_mode():
         grid = model(torch.as_tensor(np.array(images)).permute(0, 3, 1, 2))
     expected = grid.flatten(2).permute(0, 2, 1).numpy()

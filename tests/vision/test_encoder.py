@@ -12,9 +12,9 @@ from jaxcap.vision import efficientnet, encoder, vgg16
 from jaxcap.vision.encoder import Encoder, check_same_encoder, load_encoder
 
 
-@pytest.fixture(scope="module")
-def lite():
-    return load_encoder()
+@pytest.fixture(scope="module", params=["efficientnet-lite0", "efficientnet-lite0-288"])
+def lite(request):
+    return load_encoder(request.param)
 
 
 def pictures(*sizes):
@@ -38,7 +38,9 @@ def test_batches_do_not_matter(lite):
 
 def test_grid(lite):
     encoded = lite.encode(pictures((40, 40)), grid=True)
-    assert encoded.grid.shape == (1, lite.grid_cells, lite.feature_dim)
+    places = {"efficientnet-lite0": 7 * 7, "efficientnet-lite0-288": 9 * 9}[lite.name]
+    assert encoded.grid.shape == (1, places, lite.feature_dim)
+    assert lite.grid_cells == places
     np.testing.assert_allclose(encoded.pooled, encoded.grid.mean(1), rtol=1e-5, atol=1e-6)
 
 
@@ -61,7 +63,7 @@ def test_inputs_that_are_refused(lite):
 def test_description_survives_json(lite):
     description = lite.describe()
     assert json.loads(json.dumps(description)) == description
-    assert description["name"] == "efficientnet-lite0" and len(description["version"]) == 12
+    assert description["name"] == lite.name and len(description["version"]) == 12
     assert description["preprocessing"]["filter"] == "bicubic"
     check_same_encoder(json.loads(json.dumps(description)), lite.describe(), "train.h5")
 
@@ -71,10 +73,9 @@ def test_a_difference_names_both(lite):
     other = {**used, "version": "0123456789ab"}
     with pytest.raises(ValueError) as error:
         check_same_encoder(other, used, "model")
-    assert "model: its features were made by efficientnet-lite0 version 0123456789ab" in str(
-        error.value
-    )
-    assert f"in use is efficientnet-lite0 version {used['version']}" in str(error.value)
+    made = f"model: its features were made by {lite.name} version 0123456789ab"
+    assert made in str(error.value)
+    assert f"in use is {lite.name} version {used['version']}" in str(error.value)
     cropped = dataclasses.replace(lite.preprocessing, fit="crop")
     other = dataclasses.replace(lite, preprocessing=cropped).describe()
     with pytest.raises(ValueError, match=r"\(fit crop\).*\(fit squeeze\)"):
