@@ -3,7 +3,8 @@
 A checkpoint is a folder named by its iteration, written whole or not at all, with the items
 
     params     the parameters by the notebook's names
-    training   step, optimiser state and random key: the rest of the `TrainState`
+    training   step, optimiser state and random key: the rest of the `TrainState`; not in a
+               captioner that is only to be used, as `jaxcap.export` writes it
     info       JSON: model, training, vocabulary, data set and seed; see `CheckpointInfo`
     validation JSON: the loss, CIDEr-D, and the rank by which the best checkpoint is known
 
@@ -26,6 +27,7 @@ from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.learning.loop import TrainingConfig, TrainState
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.nn.captioner import CaptionerConfig, Params, init_params
+from jaxcap.nn.linen_cell import CellError
 
 _ITEMS = ("params", "training", "info", "validation")
 
@@ -36,7 +38,7 @@ T = TypeVar("T")
 
 
 class FormatError(ValueError):
-    """A checkpoint of another format, which no older checkpoint would mend."""
+    """A checkpoint of another format or cell, which no older checkpoint would mend."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,22 @@ class CheckpointInfo:
         """Read what `to_json` gave.
 
         Raises:
-            FormatError: `where` was written in another format.
+            FormatError: `where` was written in another format, or the captioner's cell is not at
+                hand.
         """
         if value.get("format") != FORMAT:
             raise FormatError(
                 f"{where}: has checkpoint format {value.get('format')}, this version reads "
                 f"format {FORMAT}: use the version of jaxcap that wrote it"
             )
+        try:
+            model = CaptionerConfig(**value["model"])
+        except CellError as error:
+            raise FormatError(f"{where}: was trained with {error}") from error
         training = dict(value["training"])
         training["optimiser"] = OptimiserConfig(**training["optimiser"])
         return cls(
-            model=CaptionerConfig(**value["model"]),
+            model=model,
             training=TrainingConfig(**training),
             vocabulary=Vocabulary(tuple(value["vocabulary"])),
             data=value["data"],
@@ -231,11 +238,15 @@ class Checkpoints:
         return min(measured.items(), key=lambda item: item[1]) if measured else None
 
     def _rank(self, step: int) -> float | None:
-        args = ocp.args.Composite(validation=ocp.args.JsonRestore())
         try:
-            return Validation(**self._manager.restore(step, args=args)["validation"]).rank
+            return self.load_validation(step).rank
         except Exception:  # noqa: BLE001  Orbax raises whatever its parts raise.
             return None  # Whoever loads a broken checkpoint is told.
+
+    def load_validation(self, step: int) -> Validation:
+        """What the checkpoint of an iteration was found to be worth."""
+        args = ocp.args.Composite(validation=ocp.args.JsonRestore())
+        return Validation(**self._manager.restore(step, args=args)["validation"])
 
     def path(self, step: int) -> Path:
         """Folder of the checkpoint of one iteration."""
@@ -258,11 +269,39 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return self.path(step)
+        training = ocp.args.StandardSave(_training_item(state))
+        return self._write(step, state.params, info, validation, training=training)
+
+    def save_captioner(
+        self, step: int, params: Params, info: CheckpointInfo, validation: Validation
+    ) -> Path:
+        """Write a checkpoint that training cannot go on from, of parameters of any precision.
+
+        Args:
+            step: the iteration, which names the checkpoint.
+            params, info, validation: as `save` takes them.
+
+        Returns:
+            The checkpoint's folder.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        return self._write(step, params, info, validation)
+
+    def _write(
+        self,
+        step: int,
+        params: Params,
+        info: CheckpointInfo,
+        validation: Validation,
+        **more: ocp.args.CheckpointArgs,
+    ) -> Path:
         items = ocp.args.Composite(
-            params=ocp.args.StandardSave(state.params),
-            training=ocp.args.StandardSave(_training_item(state)),
+            params=ocp.args.StandardSave(params),
             info=ocp.args.JsonSave(info.to_json()),
             validation=ocp.args.JsonSave(dataclasses.asdict(validation)),
+            **more,
         )
         try:
             self._manager.save(step, args=items)
@@ -323,7 +362,7 @@ class Checkpoints:
 
         Raises:
             FileNotFoundError: none can be read; the message names the folder and those tried.
-            FormatError: one was written in another format.
+            FormatError: one was written in another format, or with a cell that is not at hand.
         """
         for path in self._half_written:
             warnings.warn(f"{path}: is half-written and passed over", stacklevel=2)
