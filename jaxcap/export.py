@@ -49,6 +49,9 @@ def main() -> None:
     target = Checkpoints(output, create=True)
     path = target.save_captioner(step, small, info, source.load_validation(step))
     target.close()
+    # Orbax notes in them where it wrote, and reads them from object stores only.
+    for note in path.rglob("commit_success.txt"):
+        note.unlink()
     carry_projection(run, output, used=info.data["pca_features"])
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
     print(f"wrote {path}, {size / 1e6:.1f} MB")

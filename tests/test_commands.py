@@ -184,16 +184,12 @@ def test_nan_stops_with_the_iteration_and_exit_1(tiny_dir, tmp_path):
 )
 def test_flag_files_are_accepted(flagfile, tiny_dir, tmp_path):
     """Each of them, cut down behind it, since the last value wins."""
-    result = call(
-        "train",
-        f"--flagfile={flagfile}",
-        f"--data_dir={tiny_dir}",
-        "--dataset=coco",
-        *SMALL,
-        "--max_train=16",
-        "--num_epochs=1",
-        f"--checkpoint_dir={tmp_path}",
-    )
+    tiny = [f"--data_dir={tiny_dir}", "--dataset=coco", *SMALL, "--max_train=16", "--num_epochs=1"]
+    if "--init_from" in flagfile.read_text():
+        first = tmp_path / "first"
+        assert call("train", f"--checkpoint_dir={first}", "--init_cell", *tiny)[0] == 0
+        tiny += [f"--init_from={first}", "--batch_size=10"]
+    result = call("train", f"--flagfile={flagfile}", *tiny, f"--checkpoint_dir={tmp_path / 'run'}")
     assert result[0] == 0, result[2]
     assert flagfile.read_text().startswith("# python -m jaxcap.train --flagfile launch/")
 

@@ -43,6 +43,8 @@ def test_parameters_are_rounded_and_nothing_else_is_kept(run, exported):
     assert {"params", "info", "validation"} <= items and "training" not in items
     assert str(run.parent) not in json.dumps(about.to_json())
     assert about.source["data_dir"] is None
+    for file in exported.rglob("*"):
+        assert not file.is_file() or str(exported.parent).encode() not in file.read_bytes(), file
 
 
 def test_it_samples_with_the_data_named_and_starts_another_run(exported, tiny_dir, tmp_path):

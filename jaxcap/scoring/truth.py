@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from jaxcap.data.scenes import NAME, TruthReport, scene_of_url, truth_report
+from jaxcap.data.scenes import TruthReport, scene_of_url, truth_report
 from jaxcap.data.splits import CaptionData, Split
 from jaxcap.decoding.captions import caption_images
 from jaxcap.nn.captioner import CaptionerConfig, Params
 
 
 def knows_truth(data: CaptionData) -> bool:
-    """Whether the pictures of a data set are scenes, whose captions can be checked."""
-    return data.name == NAME
+    """Whether the pictures of a data set are scenes, whatever its features are made of."""
+    urls = [split.urls[0] for split in data.splits.values() if len(split.urls)]
+    return bool(urls) and all(url.startswith(b"scenes://") for url in urls)
 
 
 def scene_truth(
