@@ -45,9 +45,9 @@ def main(names: list[str]) -> int:
         sys.stdout.reconfigure(errors="surrogateescape")
     grid = command.writable_path(GRID.value)
     captioner = PhotoCaptioner.load(
-        Path(CHECKPOINT.value) if CHECKPOINT.value else shipped_checkpoint(),
+        Path(CHECKPOINT.value).expanduser() if CHECKPOINT.value else shipped_checkpoint(),
         encoder=ENCODER.value,
-        weights=Path(ENCODER_WEIGHTS.value) if ENCODER_WEIGHTS.value else None,
+        weights=Path(ENCODER_WEIGHTS.value).expanduser() if ENCODER_WEIGHTS.value else None,
         best=BEST.value,
     )
     decoding = read_decoding(captioner.info.vocabulary, beam=3)

@@ -117,6 +117,11 @@ def _strategy(beam: int) -> Strategy:
     if width % (GROUPS.value or 1):
         raise ValueError(f"--groups={GROUPS.value} does not divide --beam={width}")
     if width == 1:
+        if LENGTH_NORM.value not in (None, "none"):
+            raise ValueError(
+                f"--length_norm={LENGTH_NORM.value} ranks beams, and --beam=1 has one: give --beam "
+                "of 2 or more"
+            )
         return Greedy()
     given = {
         "normalisation": LENGTH_NORM.value,

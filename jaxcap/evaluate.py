@@ -103,7 +103,8 @@ def _of_results(results: str) -> Evaluation:
             raise ValueError(f"--{name} goes with --checkpoint, not with --results")
     if not REFERENCES.value:
         raise ValueError("--results needs --references, the file to score them against")
-    return evaluate_results(Path(results), Path(REFERENCES.value), java=JAVA.value)
+    files = Path(results).expanduser(), Path(REFERENCES.value).expanduser()
+    return evaluate_results(*files, java=JAVA.value)
 
 
 def _of_checkpoints(folders: list[str]) -> tuple[dict[str, Any], Evaluation]:
@@ -115,7 +116,7 @@ def _of_checkpoints(folders: list[str]) -> tuple[dict[str, Any], Evaluation]:
     split = data.splits[SPLIT.value]
     num = NUM.value or len(split.features)
     images = choose_images(split, num, jax.random.key(SEED.value))
-    file = Path(REFERENCES.value) if REFERENCES.value else None
+    file = Path(REFERENCES.value).expanduser() if REFERENCES.value else None
     references = split_references(data, SPLIT.value, images, file)
     paths = ", ".join(map(str, captioners.paths))
     print(f"captioner: {paths}, on {len(images):,} images of {SPLIT.value} of {data.name}")

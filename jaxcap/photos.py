@@ -80,7 +80,7 @@ class PhotoCaptioner:
             folder: of the run.
             encoder: name of the encoder, for a run that does not know; None for the run's own.
             weights: file of the encoder's weights, if they do not ship with jaxcap.
-            best: the checkpoint with the lowest validation loss rather than the newest.
+            best: the checkpoint that did best on validation rather than the newest.
 
         Raises:
             FileNotFoundError: there is no such run, or its projection is missing.

@@ -34,6 +34,7 @@ def read():
         ([], 1, Greedy()),
         ([], 3, Beam(3)),
         (["--beam=1"], 3, Greedy()),
+        (["--beam=1", "--length_norm=none"], 3, Greedy()),
         (["--beam=5", "--length_norm=average"], 3, Beam(5, "average")),
         (["--beam=2", "--length_norm=gnmt", "--length_alpha=0.9"], 1, Beam(2, "gnmt", 0.9)),
         (["--beam=4", "--groups=2", "--diversity=1"], 1, Beam(4, groups=2, diversity=1.0)),
@@ -65,6 +66,7 @@ def test_rules_on_words(read):
     ("given", "match"),
     [
         (["--beam=3", "--top_p=0.5"], "--beam searches .* --top_p draws"),
+        (["--length_norm=average"], "--length_norm=average ranks beams, and --beam=1 has one"),
         (["--length_alpha=1"], "--length_alpha is the exponent of --length_norm=gnmt"),
         (["--diversity=1"], "--diversity .* --groups"),
         (["--beam=3", "--groups=2"], "--groups=2 does not divide --beam=3"),

@@ -56,11 +56,12 @@ def test_it_samples_with_the_data_named_and_starts_another_run(exported, tiny_di
     assert (code, err) == (0, "")
 
 
-def test_bad_input_is_one_sentence(run, exported, tmp_path):
+def test_bad_input_is_one_sentence(run, exported, tiny_dir, tmp_path):
     again = call("export", f"--checkpoint={run}", f"--output={exported}")
     assert_fails(again, str(exported), "is there already")
     missing = call("export", f"--checkpoint={tmp_path / 'no'}", f"--output={tmp_path / 'small'}")
     assert_fails(missing, "no such folder")
     assert not (tmp_path / "small").exists()
-    resumed = call("train", f"--checkpoint_dir={exported}", "--resume", *FLAGS)
-    assert_fails(resumed)
+    where = [f"--checkpoint_dir={exported}", f"--data_dir={tiny_dir}"]
+    resumed = call("train", *where, "--resume", *FLAGS)
+    assert_fails(resumed, "nothing that training could go on from", "--init_from")

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class FormatError(ValueError):
-    """A checkpoint of another format or cell, which no older checkpoint would mend."""
+    """A checkpoint of another format, cell or use, which no older checkpoint would mend."""
 
 
 @dataclass(frozen=True)
@@ -335,6 +335,11 @@ class Checkpoints:
 
     def load_state(self, step: int, like: TrainState) -> TrainState:
         """The whole state of a checkpoint, with the structure and shapes of `like`."""
+        if not (self.path(step) / "training").is_dir():
+            raise FormatError(
+                f"{self.path(step)}: holds a captioner to be used, and nothing that training could "
+                "go on from: start a new run of it by --init_from"
+            )
         params = self._restore(step, "params", like.params)
         return like._replace(params=params, **self._restore(step, "training", _training_item(like)))
 
@@ -362,7 +367,8 @@ class Checkpoints:
 
         Raises:
             FileNotFoundError: none can be read; the message names the folder and those tried.
-            FormatError: one was written in another format, or with a cell that is not at hand.
+            FormatError: one was written in another format, with a cell that is not at hand, or
+                without what `load` reads.
         """
         for path in self._half_written:
             warnings.warn(f"{path}: is half-written and passed over", stacklevel=2)

@@ -32,7 +32,8 @@ from jaxcap.learning.optimiser import make_optimiser
 from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss, start, step
 from jaxcap.scoring.scores import Scorer
 
-_NO_WORD = "\N{REPLACEMENT CHARACTER}"
+# Unlike <UNK> no reference says it, and the tokenizer keeps it, so that it counts as a word.
+_NO_WORD = "<nothing>"
 
 
 class CiderReward:
@@ -41,11 +42,19 @@ class CiderReward:
     Args:
         split: images with captions; n-grams are weighed by how many of its images have them.
         vocabulary: what the word ids mean.
+
+    Raises:
+        ValueError: there is only one image, so that every score is 0.
     """
 
     def __init__(self, split: Split, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
         images = choose_images(split, len(split.features), jax.random.key(0))
+        if len(images) < 2:
+            raise ValueError(
+                "--objective=cider needs captions of 2 images or more, for CIDEr-D of a single one "
+                "is 0 whatever the caption; got 1"
+            )
         references = references_of(split, images, vocabulary)
         self._scorer = Scorer(dict(zip(images.tolist(), references, strict=True)))
 

@@ -131,17 +131,23 @@ def open_run(
         state_key: random key of a new run.
         resume: go on from the newest checkpoint in `folder`.
         overwrite: delete the run that `folder` holds.
-        init_from: folder of another run whose parameters a new run starts with.
+        init_from: folder of another run whose parameters a new run starts with; a run that goes
+            on has them behind it.
 
     Raises:
         FileExistsError: `folder` holds a run, and neither `resume` nor `overwrite` is true.
         FileNotFoundError: there is nothing to resume or to start from.
-        ValueError: the run was made with other settings, or nothing is left to train.
+        ValueError: the run was made with other settings, nothing is left to train, or the objective
+            "cider" is to start from nothing.
     """
-    if resume and (overwrite or init_from):
-        raise ValueError("--resume goes with neither --overwrite nor --init_from: give one of them")
+    if resume and overwrite:
+        raise ValueError("--resume keeps the run that --overwrite deletes: give one of the two")
     if resume:
         return _resume(folder, info, state_key)
+    if info.training.objective == "cider" and init_from is None:
+        raise ValueError(
+            "--objective=cider goes on from a captioner that can write: name its run by --init_from"
+        )
     params = None if init_from is None else _initial_params(init_from, info)
     if _holds_run(folder):
         if not overwrite:
@@ -153,10 +159,6 @@ def open_run(
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(
             f"{folder}: is a file, expected a folder: give another --checkpoint_dir"
-        )
-    if info.training.objective == "cider" and params is None:
-        raise ValueError(
-            "--objective=cider goes on from a captioner that can write: name its run by --init_from"
         )
     state = init_state(state_key, info.model, info.training, params)
     try:
@@ -217,8 +219,8 @@ def _initial_params(folder: Path, info: CheckpointInfo) -> Params:
         if ours.get(name) != theirs.get(name):
             raise ValueError(
                 f"{folder}: has {name} of shape {theirs.get(name)}, this run needs "
-                f"{ours.get(name)}: give the same --cell, --init_cell, --hidden_dim, "
-                "--wordvec_dim and features"
+                f"{ours.get(name)}: give the same --cell, --init_cell, --feed_features, "
+                "--hidden_dim, --wordvec_dim and features"
             )
     return params
 

@@ -19,11 +19,19 @@ class ValidationCider:
         model: shape of the captioner.
         data: a data set with the split `val`.
         num: validation images to score; all if there are no more.
+
+    Raises:
+        ValueError: that is only one image, whose score would be 0 whatever the caption.
     """
 
     def __init__(self, model: CaptionerConfig, data: CaptionData, num: int):
         self._model, self._vocabulary = model, data.vocabulary
         images = choose_images(data.val, num, jax.random.key(0))
+        if len(images) < 2:
+            raise ValueError(
+                "CIDEr-D of a single image is 0 whatever the caption: give --val_images=2 or more, "
+                "or leave it out where the validation split has one image"
+            )
         self._features = data.val.features[jnp.asarray(images)]
         references = references_of(data.val, images, data.vocabulary)
         self._scorer = Scorer(dict(enumerate(references)))

@@ -26,6 +26,7 @@ class ReferenceFile:
 
     captions: dict[int, list[str]]  # by image, none empty
     urls: dict[int, str]  # of the images that have one
+    names: dict[int, str]  # of the images' files, where they are given
 
 
 def read_results(path: Path) -> dict[int, str]:
@@ -84,7 +85,9 @@ def read_references(path: Path) -> ReferenceFile:
             "the reference scorer",
             stacklevel=2,
         )
-    return ReferenceFile(captions, _urls(value.get("images")))
+    images = value.get("images")
+    urls = _texts(images, ("coco_url", "flickr_url", "url"))
+    return ReferenceFile(captions, urls, _texts(images, ("file_name",)))
 
 
 def write_results(path: Path, captions: Mapping[int, str]) -> None:
@@ -169,14 +172,14 @@ def _check_ids(path: Path, annotations: list[dict[str, Any]]) -> None:
             )
 
 
-def _urls(images: Any) -> dict[int, str]:
-    """Where pictures are found; nothing depends on it but the sheet."""
+def _texts(images: Any, fields: tuple[str, ...]) -> dict[int, str]:
+    """The first of some fields that each image has; none has to be there."""
     found = {}
     for image in images if isinstance(images, list) else []:
         if isinstance(image, dict) and isinstance(image.get("id"), int):
-            url = image.get("coco_url") or image.get("flickr_url") or image.get("url")
-            if isinstance(url, str):
-                found[image["id"]] = url
+            text = next((image[field] for field in fields if image.get(field)), None)
+            if isinstance(text, str):
+                found[image["id"]] = text
     return found
 
 

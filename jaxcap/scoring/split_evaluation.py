@@ -5,16 +5,18 @@ long captions are cut. Scores that can be compared are against captions as peopl
 `jaxcap.prepare` keeps beside the ids.
 """
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from jaxtyping import Int
 
 from jaxcap.data.layout import CAPTIONS_FILE, references_file
 from jaxcap.data.references import references_of
-from jaxcap.data.splits import CaptionData
+from jaxcap.data.splits import CaptionData, Split
 from jaxcap.data.vocabulary import UNK, Vocabulary
 from jaxcap.data.word_counts import split_words
 from jaxcap.scoring.evaluation import Evaluation, evaluate
@@ -50,7 +52,8 @@ def split_references(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not of that form, has an image that the split lacks, or lacks one.
+        ValueError: the file is not of that form, has an image that the split lacks, lacks one, or
+            names another picture than the split does.
     """
     own = data.folder / references_file(split)
     if file is None and own.exists():
@@ -106,7 +109,8 @@ def evaluate_split(
 def _read(
     data: CaptionData, split: str, images: Int[np.ndarray, " K"], file: Path
 ) -> dict[int, list[str]]:
-    found, count = read_references(file).captions, len(data.splits[split].features)
+    references, count = read_references(file), len(data.splits[split].features)
+    found = references.captions
     remedy = f"image ids are rows of the features of {split} in {data.folder}"
     for image in found:
         if not 0 <= image < count:
@@ -114,10 +118,23 @@ def _read(
     for image in images.tolist():
         if image not in found:
             raise ValueError(f"{file}: has no caption of image {image}; {remedy}")
+        theirs, ours = references.names.get(image), _file_name(data.splits[split], image)
+        if theirs and ours and _last_part(theirs) != _last_part(ours):
+            raise ValueError(f"{file}: has {theirs} as image {image}, which is {ours}; {remedy}")
     captions = {image: found[image] for image in images.tolist()}
     if _is_of_characters(data.vocabulary):
         return {image: list(map(_as_characters, texts)) for image, texts in captions.items()}
     return captions
+
+
+def _file_name(split: Split, image: int) -> str | None:
+    """The file that an image was read from, where the split says so."""
+    url = split.urls[image].decode("utf-8", "replace") if len(split.urls) else ""
+    return unquote(urlsplit(url).path) if url.startswith("file://") else None
+
+
+def _last_part(name: str) -> str:
+    return unicodedata.normalize("NFC", name.rpartition("/")[2])
 
 
 def _is_of_characters(vocabulary: Vocabulary) -> bool:

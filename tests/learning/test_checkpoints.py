@@ -205,6 +205,14 @@ def test_failed_write_names_the_folder_and_keeps_the_others(saved, monkeypatch):
     assert saved.steps == [2, 6, 8]
 
 
+def test_a_cell_that_is_gone_is_one_sentence(saved):
+    """Neither an older checkpoint nor a newer version would help, and so none is tried."""
+    info = saved.load_info(8).to_json()
+    info["model"]["cell"] = "gone_module:Cell"
+    with pytest.raises(FormatError, match="^run/8: was trained with --cell=gone_module:Cell: "):
+        CheckpointInfo.from_json(info, Path("run/8"))
+
+
 def test_another_format_is_refused(saved, monkeypatch):
     monkeypatch.setattr("jaxcap.learning.checkpoints.FORMAT", 99)
     with pytest.raises(FormatError, match="run/8: has checkpoint format 1, .* reads format 99"):

@@ -45,6 +45,16 @@ def test_reward_is_the_scorers(tiny):
     assert (expected > 0).all()
 
 
+def test_an_unknown_word_counts_as_a_wrong_one(tiny):
+    reward = CiderReward(tiny.train, tiny.vocabulary)
+    row = int(np.flatnonzero(np.asarray(tiny.train.image_idxs) == 3)[0])
+    right = np.asarray(tiny.train.captions)[row, 1:]
+    unknown = np.concatenate([[tiny.vocabulary.unk] * 2, right])
+    padded = np.concatenate([right, [0, 0]])
+    with_it, without = reward(np.array([3, 3]), np.stack([unknown, padded]))
+    assert with_it < without
+
+
 class WordCount:
     """A reward by the words alone, so that its expectation can be enumerated."""
 

@@ -11,6 +11,7 @@ from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.loop import TrainingConfig
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.optimiser import OptimiserConfig
+from jaxcap.learning.reward import CiderReward
 from jaxcap.learning.run import open_run, record_start
 from jaxcap.learning.validation import ValidationCider
 from jaxcap.nn.captioner import CaptionerConfig
@@ -79,6 +80,27 @@ def test_stopped_and_resumed_equals_never_stopped(tiny, info, tmp_path, iteratio
     jax.tree.map(np.testing.assert_array_equal, last.state.opt_state, again.state.opt_state)
     assert losses(tmp_path / "whole") == losses(tmp_path / "cut")
     assert whole.checkpoints.best() == resumed.checkpoints.best()
+
+
+def test_a_cell_by_its_path_is_saved_and_resumed_bit_for_bit(tiny, info, tmp_path):
+    model = dataclasses.replace(info.model, cell="flax.linen.GRUCell")
+    info = dataclasses.replace(info, model=model)
+    whole = open_run(tmp_path / "whole", info, KEY)
+    last, _ = train(whole, tiny)[-1]
+    assert losses(tmp_path / "whole")[-1] < losses(tmp_path / "whole")[0]
+    stop_after(5, open_run(tmp_path / "cut", info, KEY), tiny)
+    resumed = open_run(tmp_path / "cut", info, KEY, resume=True)
+    assert 5 <= int(resumed.state.step) < 20
+    again, _ = train(resumed, tiny)[-1]
+    assert "cell/hr/kernel" in again.state.params
+    jax.tree.map(np.testing.assert_array_equal, last.state.params, again.state.params)
+    jax.tree.map(np.testing.assert_array_equal, last.state.opt_state, again.state.opt_state)
+    params, found = whole.checkpoints.load_params(20)
+    assert found.model == model
+    jax.tree.map(np.testing.assert_array_equal, params, last.state.params)
+    other = dataclasses.replace(info, model=dataclasses.replace(model, cell="lstm"))
+    with pytest.raises(ValueError, match="cell flax.linen.GRUCell, now it is lstm"):
+        open_run(tmp_path / "cut", other, KEY, resume=True)
 
 
 def test_resume_passes_over_a_broken_newest(tiny, info, tmp_path):
@@ -199,8 +221,43 @@ def test_init_from_takes_parameters_and_nothing_else(tiny, info, tmp_path):
         open_run(tmp_path / "third", cell, KEY, init_from=tmp_path / "first")
     with pytest.raises(ValueError, match=r"W_proj of shape \(6, 16\), this run needs \(6, 32\)"):
         open_run(tmp_path / "third", wider, KEY, init_from=tmp_path / "first")
-    with pytest.raises(ValueError, match="--resume goes with neither"):
-        open_run(tmp_path / "second", info, KEY, init_from=tmp_path / "first", resume=True)
+    with pytest.raises(ValueError, match="--resume keeps the run that --overwrite deletes"):
+        open_run(tmp_path / "first", info, KEY, overwrite=True, resume=True)
+
+
+def rewarded(info, **training):
+    training = {"objective": "cider", "order": "replacement", "samples": 4, **training}
+    return dataclasses.replace(info, training=dataclasses.replace(info.training, **training))
+
+
+def test_for_cider_stopped_and_resumed_by_the_same_call_equals_never_stopped(tiny, info, tmp_path):
+    first = tmp_path / "first"
+    train(open_run(first, info, KEY), tiny)
+    cider = rewarded(info, num_epochs=2)
+    last, _ = train(open_run(tmp_path / "whole", cider, KEY, init_from=first), tiny)[-1]
+    stopped, _ = stop_after(3, open_run(tmp_path / "cut", cider, KEY, init_from=first), tiny)
+    assert 0 < stopped.iteration < last.iteration
+    resumed = open_run(tmp_path / "cut", cider, KEY, init_from=first, resume=True)
+    assert int(resumed.state.step) == stopped.iteration
+    again, _ = train(resumed, tiny)[-1]
+    jax.tree.map(np.testing.assert_array_equal, last.state.params, again.state.params)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "cut")
+
+
+def test_cider_without_a_captioner_to_start_from_deletes_nothing(tiny, info, tmp_path):
+    steps = (tmp_path / "20", tmp_path / "metrics.jsonl")
+    train(open_run(tmp_path, info, KEY), tiny)
+    with pytest.raises(ValueError, match="goes on from a captioner .* --init_from"):
+        open_run(tmp_path, rewarded(info), KEY, overwrite=True)
+    assert all(path.exists() for path in steps)
+
+
+def test_cider_of_a_single_image_is_refused(tiny, info):
+    one = dataclasses.replace(tiny.val, image_idxs=tiny.val.image_idxs * 0)
+    with pytest.raises(ValueError, match="--val_images=2 or more"):
+        ValidationCider(info.model, tiny, 1)
+    with pytest.raises(ValueError, match="2 images or more .* got 1"):
+        CiderReward(one, tiny.vocabulary)
 
 
 def test_a_record_that_cannot_be_read_stops_nothing(tiny, info, tmp_path):

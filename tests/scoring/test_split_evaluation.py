@@ -49,6 +49,22 @@ def test_references_of_another_split_are_refused(data, tmp_path):
         split_references(data, "val", IMAGES, file)
 
 
+def test_references_of_other_pictures_are_refused(data, tmp_path):
+    urls = np.array([f"file:///photos/no%20{i}.jpg" for i in range(10)], np.bytes_)
+    val = dataclasses.replace(data.val, urls=urls)
+    data = dataclasses.replace(data, splits={**data.splits, "val": val})
+    file = write(tmp_path / "mine.json", {2: ["A cat."], 7: ["A dog."]})
+    value = json.loads(file.read_text(encoding="utf-8"))
+    value["images"] = [{"id": i, "file_name": f"photos/no {i}.jpg"} for i in (2, 7)]
+    file.write_text(json.dumps(value), encoding="utf-8")
+    found = split_references(data, "val", IMAGES, file).captions
+    assert found == {7: ["A dog."], 2: ["A cat."]}
+    value["images"][0]["file_name"] = "photos/no 4.jpg"
+    file.write_text(json.dumps(value), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"has photos/no 4.jpg as image 2, which is .*no 2.jpg"):
+        split_references(data, "val", IMAGES, file)
+
+
 def test_references_are_told_as_characters_where_captions_are(data, tmp_path):
     characters = dataclasses.replace(data, vocabulary=Vocabulary.build("红绿猫有一只a"))
     write(tmp_path / "references_val.json", {2: ["有一只红猫"], 7: ["一只 A 猫"]})
