@@ -28,6 +28,7 @@ from safetensors.numpy import save_file
 
 from jaxcap.data.whole_files import replacing
 from jaxcap.nn.captioner import CaptionerConfig, Params
+from jaxcap.nn.linen_cell import CELL_PREFIX
 from jaxcap.vision.tensors import read_all_tensors
 
 Source = Mapping[str, Any] | str | PathLike[str]
@@ -46,6 +47,7 @@ _AXES = {
     "b_vocab": "V",
 }
 _CELL_AXES = {"W_cell": "D H", "b_cell": "H"}
+_FEED_AXES = {"W_feed": "D W"}
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,8 @@ def to_torch(params: Mapping[str, Any], layers: TorchLayers | None = None) -> _A
     """
     layers = layers or TorchLayers()
     arrays, config = _checked(_Tensors(params))
+    if config.feed_features:
+        raise ValueError("W_feed has no counterpart among the layers of TorchLayers")
     recurrent = [arrays["Wx"].T, arrays["Wh"].T, arrays["b"]]
     if config.cell == "lstm":
         recurrent = [_swap_last_gates(x) for x in recurrent]
@@ -254,11 +258,19 @@ class _Tensors:
 
 def _checked(tensors: _Tensors) -> tuple[_Arrays, CaptionerConfig]:
     """The arrays under the notebook's names, of one dtype, and the shape of their captioner."""
-    axes = _AXES | (_CELL_AXES if tensors.names & set(_CELL_AXES) else {})
+    axes = dict(_AXES)
+    for more in (_CELL_AXES, _FEED_AXES):
+        if tensors.names & set(more):
+            axes |= more
+    if own := [name for name in tensors.names if name.startswith(CELL_PREFIX)]:
+        raise ValueError(
+            f"{tensors.where}{min(own)} is of a cell that is not built in, which only checkpoints "
+            "hold: convert a captioner whose cell is lstm or rnn"
+        )
     if unknown := tensors.names - set(axes):
         raise ValueError(
             f"{tensors.where}{min(unknown)} is no parameter of a captioner, which has "
-            f"{', '.join(_AXES)} and may have {', '.join(_CELL_AXES)}; leave it out"
+            f"{', '.join(_AXES)} and may have {', '.join(_CELL_AXES | _FEED_AXES)}; leave it out"
         )
     arrays = {}
     for name, letters in axes.items():
@@ -273,6 +285,7 @@ def _checked(tensors: _Tensors) -> tuple[_Arrays, CaptionerConfig]:
         hidden_dim=sizes["H"],
         cell="lstm" if sizes["G"] == 4 * sizes["H"] else "rnn",
         init_cell="W_cell" in axes,
+        feed_features="W_feed" in axes,
     )
     dtype = np.result_type(*arrays.values())
     return {name: arrays[name].astype(dtype) for name in config.parameter_shapes()}, config

@@ -21,7 +21,7 @@ from jaxcap.learning.loop import MEASURES, OBJECTIVES, Progress, TrainingConfig
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.optimiser import SCHEDULES, OptimiserConfig
 from jaxcap.learning.run import CURVE_FILE, Run, open_run, record_start
-from jaxcap.nn.captioner import CELLS, CaptionerConfig
+from jaxcap.nn.captioner import CaptionerConfig
 from jaxcap.scoring.truth import knows_truth, scene_truth
 
 PCA_FEATURES = flags.DEFINE_bool(
@@ -37,11 +37,19 @@ MAX_TRAIN = flags.DEFINE_integer(
     lower_bound=1,
 )
 
-CELL = flags.DEFINE_enum("cell", "lstm", CELLS, "Kind of recurrent cell.")
+CELL = flags.DEFINE_string(
+    "cell",
+    "lstm",
+    "Recurrent cell: lstm, rnn, or the import path of a Flax Linen cell, such as "
+    "flax.linen.GRUCell or my_module:MyCell; see jaxcap.cells.",
+)
 HIDDEN_DIM = flags.DEFINE_integer("hidden_dim", 512, "Hidden units.", lower_bound=1)
 WORDVEC_DIM = flags.DEFINE_integer("wordvec_dim", 256, "Length of a word vector.", lower_bound=1)
 INIT_CELL = flags.DEFINE_bool(
     "init_cell", False, "Start the LSTM's cell state from the features too, not from zero."
+)
+FEED_FEATURES = flags.DEFINE_bool(
+    "feed_features", False, "Add the features, projected, to every word vector."
 )
 DROPOUT = flags.DEFINE_float(
     "dropout", 0.0, "Share dropped of features, word vectors and hidden states.", 0.0, 1.0
@@ -170,6 +178,7 @@ def _describe(data: CaptionData) -> CheckpointInfo:
             cell=CELL.value,
             init_cell=INIT_CELL.value,
             dropout=DROPOUT.value,
+            feed_features=FEED_FEATURES.value,
         ),
         training=TrainingConfig(
             batch_size=BATCH_SIZE.value,

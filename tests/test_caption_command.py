@@ -92,6 +92,15 @@ def test_json_and_patterns(work, new):
     assert all(isinstance(row["caption"], str) for row in rows)
 
 
+def test_a_captioner_with_a_cell_by_its_path(work, new, tmp_path):
+    flags = [f"--data_dir={work / 'data'}", *SMALL, "--cell=flax.linen.GRUCell"]
+    result = call("train", f"--checkpoint_dir={tmp_path}", *flags)
+    assert result[0] == 0, result[2]
+    code, out, err = call("caption", new / "猫.jpg", f"--checkpoint={tmp_path}")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{new / '猫.jpg'}\t")
+
+
 def test_decoding_is_chosen_by_flags(work, new):
     flags = [new / "猫.jpg", f"--checkpoint={work / 'run'}"]
     code, out, err = call("caption", *flags, "--top_p=0.9", "--max_length=3", "--prefix=A picture")

@@ -238,6 +238,10 @@ def test_wrong_states_are_refused(changes, message, as_file, tmp_path):
         ({"Wx": np.zeros((5, 31))}, r"Wx has shape \(5, 31\), expected shape \(W=5, G=32\)"),
         ({"Wh": np.zeros((8, 16))}, r"Wh has G=16 and H=8, expected G=H for an RNN or G=4H"),
         (
+            {"cell/hr/kernel": np.zeros((8, 8))},
+            r"^cell/hr/kernel is of a cell that is not built in",
+        ),
+        (
             {"Wattn": np.zeros((8, 8))},
             r"Wattn is no parameter of a captioner, which has W_embed",
         ),
@@ -290,3 +294,14 @@ def test_the_widest_dtype_is_everybodys(tmp_path):
     to_npz(tmp_path / "a.npz", half)
     found, _ = from_numpy(tmp_path / "a.npz")
     assert_same(found, {name: value.astype(jnp.float32) for name, value in half.items()})
+
+
+def test_fed_features_go_to_numpy_and_not_to_pytorch(tmp_path):
+    config = CaptionerConfig(11, 7, 5, 8, feed_features=True)
+    params = init_params(jax.random.key(0), config)
+    to_npz(tmp_path / "model.npz", params)
+    found, shape = from_numpy(tmp_path / "model.npz")
+    assert shape == config
+    assert_same(found, params)
+    with pytest.raises(ValueError, match="W_feed has no counterpart"):
+        to_torch(params)

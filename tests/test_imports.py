@@ -13,6 +13,7 @@ ALLOWED = {
     "decoding": {"vision", "data", "nn"},
     "scoring": {"vision", "data", "nn", "decoding"},
     "learning": {"data", "nn", "decoding", "scoring"},
+    "plots": {"data", "nn"},
     "cs231n": {"vision", "data", "nn", "decoding"},
 }
 COMMANDS = {"train", "sample", "prepare", "caption", "evaluate"}

@@ -15,7 +15,7 @@ from jaxcap.decoding.constraints import Constraints, vocabulary_constraints
 from jaxcap.decoding.ensemble import average_steps
 from jaxcap.decoding.greedy import greedy
 from jaxcap.decoding.hypotheses import Hypotheses
-from jaxcap.decoding.lookup import lookup_step, word_table
+from jaxcap.decoding.lookup import has_word_table, lookup_step, word_table
 from jaxcap.decoding.rows import Step
 from jaxcap.decoding.sampling import Keys
 from jaxcap.decoding.strategies import Greedy, Strategy, captions_each, write_captions
@@ -69,7 +69,7 @@ def decode(
     strategy: Strategy,
     *,
     keys: Keys | None = None,
-    tables: Sequence[Array] | None = None,
+    tables: Sequence[Array | None] | None = None,
     start_id: int = 1,
     end_id: int = 2,
     max_length: int = 30,
@@ -84,7 +84,7 @@ def decode(
         features: one feature vector for each image.
         strategy: how to choose words.
         keys: a `jax.random` key for each image; only for `Sampling`.
-        tables: `word_table` of each model, where it is at hand.
+        tables: `word_table` of each model, or None where it is not at hand.
         start_id, end_id: ids of `<START>` and `<END>`.
         max_length: most words in a caption.
         constraints: rules on the words; None for none.
@@ -170,7 +170,10 @@ def decode_images(
     rows = num * captions_each(strategy)
     tables = None
     if len(vocabulary) <= _WORDS_LOOKED_UP * rows:
-        tables = [_word_table(params) for params in models]
+        tables = [
+            _word_table(params) if has_word_table(config) else None
+            for params, config in zip(models, configs, strict=True)
+        ]
     features = jnp.asarray(features) if num else jnp.zeros((1, features.shape[1]))
     keys = None if key is None else _keys(key, jnp.arange(max(num, 1)))
     size = min(batch_size, 1 << max(num - 1, 0).bit_length())
@@ -250,6 +253,8 @@ def _captioner_step(
     params: Params, config: CaptionerConfig, table: Array | None, rows: int
 ) -> Step:
     """The captioner's step, with looked-up input products where they save work."""
+    if not has_word_table(config):
+        return partial(step, params, config)
     if table is None and config.vocab_size <= _WORDS_LOOKED_UP * rows:
         table = word_table(params)
     if table is None:

@@ -4,15 +4,21 @@
     a = table[word] + h @ Wh
 
 in place of `a = W_embed[word] @ Wx + h @ Wh + b`. The table costs as much as the input products of
-V words, and so pays once more than V words are read.
+V words, and so pays once more than V words are read. Only the built-in cells have such a product,
+and only where no features are added to the word vectors.
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcap.nn.captioner import Carry, Params
+from jaxcap.nn.captioner import CELLS, CaptionerConfig, CellCarry, Params
 from jaxcap.nn.recurrent import LSTMCarry, RNNCarry
+
+
+def has_word_table(config: CaptionerConfig) -> bool:
+    """Whether a captioner's input products depend on the word alone."""
+    return config.cell in CELLS and not config.feed_features
 
 
 def word_table(params: Params) -> Float[Array, "V G"]:
@@ -21,8 +27,8 @@ def word_table(params: Params) -> Float[Array, "V G"]:
 
 
 def lookup_step(
-    params: Params, table: Float[Array, "V G"], carry: Carry, words: Int[Array, " R"]
-) -> tuple[Carry, Float[Array, "R V"]]:
+    params: Params, table: Float[Array, "V G"], carry: CellCarry, words: Int[Array, " R"]
+) -> tuple[CellCarry, Float[Array, "R V"]]:
     """Read one word of each row and give the logits of the next, as `jaxcap.nn.captioner.step`.
 
     Args:

@@ -7,6 +7,9 @@
 
 With `init_cell` the LSTM's cell state starts from the features as well, as
 `c0 = features @ W_cell + b_cell` (Xu et al. 2015, section 3.1.2); it starts from zero elsewhere.
+With `feed_features` every word vector has `features @ W_feed` added to it, so that the image is
+seen at every step (Mao et al. 2015, arXiv 1412.6632). In place of the two built-in cells any Flax
+Linen cell can stand; see `jaxcap.nn.linen_cell`.
 
 Axes: N captions, T steps, D features, W word vector, H hidden, V words. Parameters are a flat
 dictionary under the notebook's names, with the shapes and the initial scales of its course code,
@@ -14,13 +17,15 @@ so that a model trained there loads here and the other way round.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
+from jaxcap.nn.linen_cell import LinenCell, find_cell
 from jaxcap.nn.losses import CaptionLoss, temporal_softmax_loss
 from jaxcap.nn.recurrent import (
     CellParams,
@@ -33,8 +38,20 @@ from jaxcap.nn.recurrent import (
 )
 
 Params = dict[str, Array]
-Carry = RNNCarry | LSTMCarry
+CellCarry = RNNCarry | LSTMCarry | PyTree
+
+
+class FedCarry(NamedTuple):
+    """The carry of a captioner that sees the image at every step."""
+
+    cell: CellCarry
+    x: Float[Array, "N W"]
+    """What is added to each word vector."""
+
+
+Carry = CellCarry | FedCarry
 CELLS = ("lstm", "rnn")
+"""The built-in cells."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +63,16 @@ class CaptionerConfig:
         feature_dim: length of an image's feature vector, D.
         wordvec_dim: length of a word vector, W.
         hidden_dim: number of hidden units, H.
-        cell: "lstm" or "rnn".
+        cell: "lstm", "rnn", or the import path of a Flax Linen cell.
         init_cell: start the LSTM's cell state from the features too.
+        feed_features: add the features, projected, to every word vector.
         dropout: share of the features, of the word vectors and of the hidden states before the
             last layer that is dropped in training.
 
     Raises:
-        ValueError: a size below 1, an unknown cell, `init_cell` for a cell without such a state, or
-            a dropout outside [0, 1).
+        ValueError: a size below 1, `init_cell` for another cell than "lstm", or a dropout outside
+            [0, 1).
+        CellError: there is no such cell, or a captioner cannot use it.
     """
 
     vocab_size: int
@@ -63,47 +82,63 @@ class CaptionerConfig:
     cell: str = "lstm"
     init_cell: bool = False
     dropout: float = 0.0
+    feed_features: bool = False
 
     def __post_init__(self):
         for name in ("vocab_size", "feature_dim", "wordvec_dim", "hidden_dim"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.cell not in CELLS:
-            raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {self.cell}")
+            find_cell(self.cell, self.wordvec_dim, self.hidden_dim)
         if self.init_cell and self.cell != "lstm":
             raise ValueError(f"init_cell needs the cell lstm, got {self.cell}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
 
+    @property
+    def linen_cell(self) -> LinenCell | None:
+        """The cell, if it is not built in."""
+        if self.cell in CELLS:
+            return None
+        return find_cell(self.cell, self.wordvec_dim, self.hidden_dim)
+
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter by its name."""
         D, W, H, V = self.feature_dim, self.wordvec_dim, self.hidden_dim, self.vocab_size
         G = 4 * H if self.cell == "lstm" else H
-        cell: dict[str, tuple[int, ...]] = {"W_cell": (D, H), "b_cell": (H,)}
+        first: dict[str, tuple[int, ...]] = {"W_cell": (D, H), "b_cell": (H,)}
+        cell: dict[str, tuple[int, ...]] = {"Wx": (W, G), "Wh": (H, G), "b": (G,)}
+        if self.linen_cell is not None:
+            cell = self.linen_cell.shapes
         return {
             "W_proj": (D, H),
             "b_proj": (H,),
-            **(cell if self.init_cell else {}),
+            **(first if self.init_cell else {}),
+            **({"W_feed": (D, W)} if self.feed_features else {}),
             "W_embed": (V, W),
-            "Wx": (W, G),
-            "Wh": (H, G),
-            "b": (G,),
+            **cell,
             "W_vocab": (H, V),
             "b_vocab": (V,),
         }
 
 
 def _initializer(name: str) -> nn.initializers.Initializer:
-    """Course scales: biases zero, word vectors 1/100, weights 1/sqrt(fan in), all normal."""
+    """Course scales: biases zero, word vectors 1/100, weights 1/sqrt(fan in), all normal.
+
+    What is added to word vectors starts small, as they do.
+    """
     if name.startswith("b"):
         return nn.initializers.zeros
     if name == "W_embed":
         return nn.initializers.normal(0.01)
-    return nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+    scale = 0.01 if name == "W_feed" else 1.0
+    return nn.initializers.variance_scaling(scale, "fan_in", "normal")
 
 
 def init_params(key: Array, config: CaptionerConfig, dtype: DTypeLike = jnp.float32) -> Params:
     """Draw initial parameters: biases zero, embedding N(0, 1e-4), weights N(0, 1/fan in).
+
+    Those of a cell that is not built in are drawn as that cell draws them.
 
     Args:
         key: a `jax.random` key.
@@ -113,12 +148,17 @@ def init_params(key: Array, config: CaptionerConfig, dtype: DTypeLike = jnp.floa
     Returns:
         Parameters by the notebook's names, with the shapes of `config.parameter_shapes()`.
     """
-    shapes = config.parameter_shapes()
+    cell, shapes = config.linen_cell, config.parameter_shapes()
+    if cell is not None:
+        shapes = {name: shape for name, shape in shapes.items() if name not in cell.shapes}
     keys = jax.random.split(key, len(shapes))
-    return {
+    params = {
         name: _initializer(name)(key, shape, dtype)
         for key, (name, shape) in zip(keys, shapes.items(), strict=True)
     }
+    if cell is not None:
+        params |= cell.init(jax.random.fold_in(key, len(shapes)), dtype)
+    return params
 
 
 def _cell_params(params: Params) -> CellParams:
@@ -141,10 +181,15 @@ def _hidden_states(
     key: Array | None,
 ) -> Float[Array, "T N H"]:
     """Hidden state after each word, time first; dropout where there is a key."""
-    keys = (None,) * 3 if key is None else jax.random.split(key, 3)
-    first = start(params, config, _dropout(keys[0], features, config.dropout))
+    parts = 4 if config.feed_features else 3
+    keys = (None,) * parts if key is None else jax.random.split(key, parts)
+    first = _cell_start(params, config, _dropout(keys[0], features, config.dropout))
     x = _dropout(keys[1], params["W_embed"][words], config.dropout)
-    if isinstance(first, LSTMCarry):
+    if config.feed_features:
+        x = x + (_dropout(keys[3], features, config.dropout) @ params["W_feed"])[None]
+    if config.linen_cell is not None:
+        _, h = config.linen_cell.unroll(params, first, x)
+    elif isinstance(first, LSTMCarry):
         _, h = lstm(_cell_params(params), x, *first, time_major=True)
     else:
         _, h = rnn(_cell_params(params), x, *first, time_major=True)
@@ -213,7 +258,14 @@ def caption_loss(
 
 def start(params: Params, config: CaptionerConfig, features: Float[Array, "N D"]) -> Carry:
     """The carry before the first word: h0 from the features; c0 from them or zero."""
+    cell = _cell_start(params, config, features)
+    return FedCarry(cell, features @ params["W_feed"]) if config.feed_features else cell
+
+
+def _cell_start(params: Params, config: CaptionerConfig, features: Array) -> CellCarry:
     h0 = features @ params["W_proj"] + params["b_proj"][None]
+    if config.linen_cell is not None:
+        return config.linen_cell.start(h0)
     if config.cell == "rnn":
         return RNNCarry(h0)
     if config.init_cell:
@@ -226,11 +278,21 @@ def step(
 ) -> tuple[Carry, Float[Array, "N V"]]:
     """Read one word of each caption and give the logits of the next."""
     x = params["W_embed"][words]
-    if isinstance(carry, LSTMCarry):
-        carry, h = lstm_step(_cell_params(params), carry, x)
-    else:
-        carry, h = rnn_step(_cell_params(params), carry, x)
+    if isinstance(carry, FedCarry):
+        cell, h = _cell_step(params, config, carry.cell, x + carry.x)
+        return carry._replace(cell=cell), _vocabulary_logits(params, h)
+    carry, h = _cell_step(params, config, carry, x)
     return carry, _vocabulary_logits(params, h)
+
+
+def _cell_step(
+    params: Params, config: CaptionerConfig, carry: CellCarry, x: Float[Array, "N W"]
+) -> tuple[CellCarry, Float[Array, "N H"]]:
+    if config.linen_cell is not None:
+        return config.linen_cell.step(params, carry, x)
+    if isinstance(carry, LSTMCarry):
+        return lstm_step(_cell_params(params), carry, x)
+    return rnn_step(_cell_params(params), carry, x)
 
 
 class Captioner(nn.Module):
@@ -247,8 +309,10 @@ class Captioner(nn.Module):
     def __call__(
         self, features: Float[Array, "N D"], words: Int[Array, "N T"]
     ) -> Float[Array, "N T V"]:
+        cell = self.config.linen_cell
+        own = {} if cell is None else {name: cell.initializer(name) for name in cell.shapes}
         params = {
-            name: self.param(name, _initializer(name), shape, self.param_dtype)
+            name: self.param(name, own.get(name) or _initializer(name), shape, self.param_dtype)
             for name, shape in self.config.parameter_shapes().items()
         }
         key = self.make_rng("dropout") if self.has_rng("dropout") else None

@@ -229,7 +229,7 @@ def test_sampling_follows_the_parameters():
 
 
 def test_what_a_captioner_needs():
-    with pytest.raises(ValueError, match="cell must be one of lstm, rnn, got gru"):
+    with pytest.raises(ValueError, match="cell_type must be one of lstm, rnn, got gru"):
         CaptioningRNN(WORDS, 6, cell_type="gru")
     with pytest.raises(ValueError, match="lacks <NULL>"):
         CaptioningRNN({"cat": 0}, 6)

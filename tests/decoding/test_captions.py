@@ -12,7 +12,7 @@ from jaxcap.decoding.constraints import Constraints, vocabulary_constraints
 from jaxcap.decoding.lookup import lookup_step, word_table
 from jaxcap.decoding.sampling import Sampling
 from jaxcap.decoding.strategies import Greedy
-from jaxcap.nn.captioner import CaptionerConfig, init_params, start, step
+from jaxcap.nn.captioner import CaptionerConfig, init_params, logits, start, step
 
 VOCABULARY = Vocabulary.build(["a", "cat", "on", "grass", "dog", "of"])
 V = len(VOCABULARY)
@@ -20,9 +20,14 @@ KEY = jax.random.key(7)
 STRATEGIES = [Greedy(), Sampling(2), Beam(3)]
 
 
-def make(cell="lstm", vocab_size=V):
+def make(cell="lstm", vocab_size=V, feed_features=False):
     config = CaptionerConfig(
-        vocab_size=vocab_size, feature_dim=6, wordvec_dim=16, hidden_dim=32, cell=cell
+        vocab_size=vocab_size,
+        feature_dim=6,
+        wordvec_dim=16,
+        hidden_dim=32,
+        cell=cell,
+        feed_features=feed_features,
     )
     return {k: 4 * p for k, p in init_params(jax.random.key(0), config).items()}, config
 
@@ -31,9 +36,10 @@ def features(num):
     return np.random.default_rng(2).standard_normal((num, 6)).astype(np.float32)
 
 
+@pytest.mark.parametrize("feed", [False, True])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_batches_of_other_sizes_give_the_same(strategy):
-    params, config = make()
+def test_batches_of_other_sizes_give_the_same(strategy, feed):
+    params, config = make(feed_features=feed)
     whole, parts = (
         decode_images(
             params, config, VOCABULARY, features(11), strategy=strategy, key=KEY, batch_size=size
@@ -103,6 +109,19 @@ def test_looking_up_equals_multiplying(cell):
         looked_up, same = lookup_step(params, table, looked_up, words)
         np.testing.assert_allclose(same, scores, atol=2e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), carry, looked_up)
+
+
+def test_fed_features_stay_with_their_captions():
+    """However rows are reordered, each caption is as likely as teacher forcing says."""
+    params, config = make(feed_features=True)
+    params["W_feed"] *= 20
+    found = decode_images(params, config, VOCABULARY, features(9), strategy=Beam(3), max_length=8)
+    for k in range(3):
+        words = jnp.pad(jnp.asarray(found.ids[:, k]), ((0, 0), (1, 0)), constant_values=1)
+        each = jax.nn.log_softmax(logits(params, config, jnp.asarray(features(9)), words[:, :-1]))
+        chosen = jnp.take_along_axis(each, words[:, 1:, None], axis=2)[..., 0]
+        expected = jnp.where(words[:, 1:] != 0, chosen, 0).sum(axis=1)
+        np.testing.assert_allclose(found.log_probs[:, k], expected, atol=1e-4)
 
 
 def test_large_vocabularies_are_not_looked_up_for_few_images():

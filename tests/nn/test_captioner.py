@@ -70,6 +70,24 @@ def test_cell_state_from_the_features():
     assert grads["W_cell"].any() and grads["b_cell"].any()
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "flax.linen.GRUCell"])
+def test_fed_features_are_added_to_every_word_vector(cell):
+    """For a single image this is the captioner without them and with other word vectors."""
+    model, plain = config(cell, feed_features=True), config(cell)
+    params = init_params(jax.random.key(0), model, jnp.float64)
+    assert params["W_feed"].shape == (D, 5)
+    features, captions = example(jnp.float64)
+    found = logits(params, model, features, captions)
+    for n in range(N):
+        other = {name: value for name, value in params.items() if name != "W_feed"}
+        other["W_embed"] = params["W_embed"] + features[n : n + 1] @ params["W_feed"]
+        expected = logits(other, plain, features[n : n + 1], captions[n : n + 1])
+        np.testing.assert_allclose(found[n], expected[0], rtol=1e-12)
+    grads = jax.grad(lambda p: caption_loss(p, model, features, captions).per_caption)(params)
+    assert np.abs(grads["W_feed"]).max() > 0
+
+
 def test_keys_differ_by_parameter_and_seed():
     a, b = (init_params(jax.random.key(seed), config()) for seed in (0, 1))
     assert not np.allclose(a["Wx"], b["Wx"])
@@ -77,9 +95,10 @@ def test_keys_differ_by_parameter_and_seed():
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("feed", [False, True])
 @pytest.mark.parametrize(("cell", "init_cell"), [("rnn", False), ("lstm", False), ("lstm", True)])
-def test_stepwise_equals_whole_sequence(cell, init_cell):
-    model = config(cell, init_cell=init_cell)
+def test_stepwise_equals_whole_sequence(cell, init_cell, feed):
+    model = config(cell, init_cell=init_cell, feed_features=feed)
     params = init_params(jax.random.key(0), model, jnp.float64)
     features, captions = example(jnp.float64)
     whole = logits(params, model, features, captions)
@@ -165,7 +184,8 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
     assert float(dropped.mean()) == pytest.approx(1, abs=0.02)
 
 
-def test_dropout_reaches_features_words_and_hidden_states(monkeypatch):
+@pytest.mark.parametrize("feed", [False, True])
+def test_dropout_reaches_features_words_and_hidden_states(monkeypatch, feed):
     dropped = []
 
     def spy(key, x, rate):
@@ -174,10 +194,11 @@ def test_dropout_reaches_features_words_and_hidden_states(monkeypatch):
         return x
 
     monkeypatch.setattr("jaxcap.nn.captioner._dropout", spy)
-    model = config(dropout=0.5)
+    model = config(dropout=0.5, feed_features=feed)
     features, captions = example()
     logits(init_params(jax.random.key(0), model), model, features, captions, jax.random.key(1))
-    assert dropped == [(N, D), (T + 1, N, 5), (T + 1, N, 8)]
+    fed = [(N, D)] if feed else []
+    assert dropped == [(N, D), (T + 1, N, 5), *fed, (T + 1, N, 8)]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +206,6 @@ def test_dropout_reaches_features_words_and_hidden_states(monkeypatch):
     [
         ({"hidden_dim": 0}, "hidden_dim must be at least 1, got 0"),
         ({"cell": "rnn", "init_cell": True}, "init_cell needs the cell lstm, got rnn"),
-        ({"cell": "gru"}, "cell must be one of lstm, rnn, got gru"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
     ],
 )

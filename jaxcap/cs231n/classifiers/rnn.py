@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Integer
 
 from jaxcap.cs231n.arrays import Dict, check_ids, common_dtype, to_numpy
 from jaxcap.decoding import captions as decoding
-from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss
+from jaxcap.nn.captioner import CELLS, CaptionerConfig, Params, caption_loss
 
 # The order in which the course's code draws them from NumPy's generator.
 _DRAWN = ("W_embed", "W_proj", "b_proj", "Wx", "Wh", "b", "W_vocab", "b_vocab")
@@ -46,6 +46,8 @@ class CaptioningRNN:
     ):
         if "<NULL>" not in word_to_idx:
             raise ValueError("word_to_idx lacks <NULL>, the id that fills up captions")
+        if cell_type not in CELLS:
+            raise ValueError(f"cell_type must be one of {', '.join(CELLS)}, got {cell_type}")
         self.config = CaptionerConfig(
             len(word_to_idx), input_dim, wordvec_dim, hidden_dim, cell_type
         )

@@ -1,35 +1,9 @@
-"""Figures: drawn without a display, with everything in them that was given."""
+"""Captioned pictures: drawn without a display, with everything in them that was given."""
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcap.plots import caption_grid, loss_curve, save_figure
-
-ROWS = [
-    {"iteration": 1, "loss": 70.0},
-    {"iteration": 2, "loss": 50.0, "epoch": 1, "val_loss": 55.0},
-    {"iteration": 3, "loss": 40.0},
-    {"iteration": 4, "loss": 30.0, "epoch": 2, "val_loss": None},
-]
-
-
-def test_loss_curve_holds_training_and_validation():
-    (ax,) = loss_curve({"small": ROWS}).axes
-    training, validation = ax.get_lines()
-    np.testing.assert_array_equal(training.get_ydata(), [70, 50, 40, 30])
-    np.testing.assert_array_equal(validation.get_xdata(), [2])
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
-        "small, training",
-        "small, validation",
-    ]
-
-
-def test_loss_curves_of_several_runs_share_an_axis():
-    (ax,) = loss_curve({"lstm": ROWS, "rnn": [row | {"val_loss": None} for row in ROWS]}).axes
-    assert len(ax.get_lines()) == 3
-    figure = loss_curve({"more": ROWS}, ax=ax)
-    assert len(figure.axes[0].get_lines()) == 5
+from jaxcap.plots import caption_grid, save_figure
 
 
 @pytest.mark.parametrize("num", [1, 4, 5])

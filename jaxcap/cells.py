@@ -1,0 +1,208 @@
+"""The built-in cells as Flax cells, and how to bring a cell of one's own.
+
+`LSTMCell` and `RNNCell` are Linen cells, for `flax.linen.RNN`; `NNXLSTMCell` and `NNXRNNCell` are
+NNX cells, for `flax.nnx.RNN`. All of them call `lstm_step` and `rnn_step` of
+`jaxcap.nn.recurrent`, with its parameters `Wx`, `Wh` and `b` and its carry, and so have the same
+results and gradients:
+
+    flax.linen.RNN(LSTMCell(features=512)).apply(variables, x, initial_carry=LSTMCarry(h0, c0))
+    flax.nnx.RNN(NNXLSTMCell(256, 512, rngs=nnx.Rngs(0)))(x)
+
+**A cell of one's own.** A captioner takes any Linen cell by its import path: those of Flax
+(`--cell=flax.linen.GRUCell`), or one in a module that Python finds, as it does in the folder where
+the command is started. There is nothing to register. For instance, in `my_cells.py`:
+
+    import flax.linen as nn
+    import jax.numpy as jnp
+
+    class LeakyCell(nn.RNNCellBase):
+        features: int
+        keep: float = 0.5
+
+        @nn.compact
+        def __call__(self, h, x):
+            new = jnp.tanh(nn.Dense(self.features, name="x")(x) + nn.Dense(self.features)(h))
+            h = self.keep * h + (1 - self.keep) * new
+            return h, h
+
+        @nn.nowrap
+        def initialize_carry(self, rng, input_shape):
+            return jnp.zeros((*input_shape[:-1], self.features))
+
+        @property
+        def num_feature_axes(self):
+            return 1
+
+and then `python -m jaxcap.train --cell=my_cells:LeakyCell ...`, with `--resume` and the other
+commands as ever: a checkpoint keeps the path, and loads where that module can be imported.
+
+- `Cell(features=H)` must make it. Whatever else it takes needs a default; a subclass is the place
+  for other values.
+- A step takes the carry and word vectors (N, W), and returns the next carry, of the same structure,
+  shapes and types, and the output (N, H). It may have `params`, and neither other variables nor
+  random numbers; `--dropout` acts around the cell.
+- The arrays of the carry have the N captions first. It starts as `initialize_carry` gives it, but
+  for the hidden state, which starts from the image: the only array, or else the one that is also
+  returned as the output, as in `return (c, h), h`.
+
+A cell that does not fit is refused with what is wrong, before training starts. It trains under
+autodiff, without the backward pass by hand and the input products of all steps at once that make
+the built-in cells fast.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from flax.typing import Initializer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxcap.nn.recurrent import CellParams, LSTMCarry, RNNCarry, lstm_step, rnn_step
+
+_weights = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+
+
+class _Kind(NamedTuple):
+    """What sets the LSTM and the vanilla RNN apart; axes as in `jaxcap.nn.recurrent`."""
+
+    step: Callable[..., tuple[Any, Array]]
+    carry: type[RNNCarry] | type[LSTMCarry]
+    gates: int
+
+    def parameters(self, D: int, H: int) -> dict[str, tuple[tuple[int, ...], Initializer]]:
+        """Shape and initial values of each parameter, by its name."""
+        G = self.gates * H
+        zeros = nn.initializers.zeros
+        return {"Wx": ((D, G), _weights), "Wh": ((H, G), _weights), "b": ((G,), zeros)}
+
+    def advance(self, params: CellParams, carry: Any, x: Float[Array, "*N D"]) -> tuple[Any, Array]:
+        """One step with any number of batch axes, as Flax has it."""
+        carry = self.step(params, jax.tree.map(_rows, carry), _rows(x))[0]
+        carry = jax.tree.map(lambda a: a.reshape(*x.shape[:-1], a.shape[-1]), carry)
+        return carry, carry.h
+
+
+def _rows(a: Float[Array, "*N K"]) -> Float[Array, "M K"]:
+    return a.reshape(-1, a.shape[-1])
+
+
+_RNN = _Kind(rnn_step, RNNCarry, gates=1)
+_LSTM = _Kind(lstm_step, LSTMCarry, gates=4)
+
+
+class _LinenCell(nn.RNNCellBase):
+    """What the two Linen cells share.
+
+    Attributes:
+        features: number of hidden units, H.
+        param_dtype: of the parameters and of the carry from `initialize_carry`.
+    """
+
+    features: int
+    param_dtype: DTypeLike = jnp.float32
+    _kind: ClassVar[_Kind]
+
+    @nn.compact
+    def __call__(self, carry: Any, inputs: Float[Array, "*N D"]) -> tuple[Any, Array]:
+        """Advance by one step: the carry after it, and its hidden state (*N, H)."""
+        parameters = self._kind.parameters(inputs.shape[-1], self.features)
+        params = {
+            name: self.param(name, initializer, shape, self.param_dtype)
+            for name, (shape, initializer) in parameters.items()
+        }
+        return self._kind.advance(CellParams(**params), carry, inputs)
+
+    @nn.nowrap
+    def initialize_carry(self, rng: Array, input_shape: tuple[int, ...]) -> Any:
+        """Zeros for inputs of shape (*N, D)."""
+        zeros = jnp.zeros((*input_shape[:-1], self.features), self.param_dtype)
+        return self._kind.carry(*[zeros] * len(self._kind.carry._fields))
+
+    @property
+    def num_feature_axes(self) -> int:
+        """One."""
+        return 1
+
+
+class LSTMCell(_LinenCell):
+    """The LSTM as a Linen cell, whose carry is an `LSTMCarry`."""
+
+    _kind = _LSTM
+
+
+class RNNCell(_LinenCell):
+    """The vanilla RNN as a Linen cell, whose carry is an `RNNCarry`."""
+
+    _kind = _RNN
+
+
+class _NNXCell(nnx.RNNCellBase):
+    """What the two NNX cells share.
+
+    Args:
+        in_features: length of an input, D.
+        hidden_features: number of hidden units, H.
+        param_dtype: of the parameters and of the carry from `initialize_carry`.
+        rngs: the stream `params` draws the weights.
+    """
+
+    _kind: ClassVar[_Kind]
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        *,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.hidden_features = hidden_features
+        self.param_dtype = param_dtype
+        parameters = self._kind.parameters(in_features, hidden_features)
+        for name, (shape, initializer) in parameters.items():
+            setattr(self, name, nnx.Param(initializer(rngs.params(), shape, param_dtype)))
+
+    def __call__(self, carry: Any, inputs: Float[Array, "*N D"]) -> tuple[Any, Array]:
+        """Advance by one step: the carry after it, and its hidden state (*N, H)."""
+        params = CellParams(*(getattr(self, name)[...] for name in CellParams._fields))
+        return self._kind.advance(params, carry, inputs)
+
+    def initialize_carry(
+        self,
+        input_shape: tuple[int, ...],
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
+        carry_init: Initializer | None = None,
+    ) -> Any:
+        """Zeros for inputs of shape (*N, D), or what `carry_init` draws."""
+        shape = (*input_shape[:-1], self.hidden_features)
+        stream = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
+
+        def draw() -> Array:
+            if carry_init is None:
+                return jnp.zeros(shape, self.param_dtype)
+            if stream is None:
+                raise ValueError("carry_init needs rngs to draw from")
+            return carry_init(stream(), shape, self.param_dtype)
+
+        return self._kind.carry(*(draw() for _ in self._kind.carry._fields))
+
+    @property
+    def num_feature_axes(self) -> int:
+        """One."""
+        return 1
+
+
+class NNXLSTMCell(_NNXCell):
+    """The LSTM as an NNX cell, whose carry is an `LSTMCarry`."""
+
+    _kind = _LSTM
+
+
+class NNXRNNCell(_NNXCell):
+    """The vanilla RNN as an NNX cell, whose carry is an `RNNCarry`."""
+
+    _kind = _RNN

@@ -1,0 +1,88 @@
+"""Losses of training runs."""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxcap.plots.figures import figure_of
+
+
+def loss_curve(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    ax: Axes | None = None,
+    *,
+    log: bool = False,
+    smoothing: float = 0.0,
+) -> Figure:
+    """Training and validation losses of one or more runs against the iteration.
+
+    Args:
+        runs: rows of each run's metrics by its name; see `jaxcap.learning.metrics`.
+        ax: where to draw; a new figure if left out.
+        log: a logarithmic axis for the losses.
+        smoothing: weight of the past in the training losses, as `smooth` takes it; with any, the
+            losses themselves are drawn pale behind.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: a run has no losses, or with `log` some that are not above 0; or `smoothing` is
+            outside [0, 1).
+    """
+    ax = Figure(figsize=(7, 4.5), layout="constrained").subplots() if ax is None else ax
+    for name, rows in runs.items():
+        iterations, losses = _column(rows, "loss")
+        measured, val_losses = _column(rows, "val_loss")
+        if not losses:
+            raise ValueError(f"the run {name} has no losses to draw")
+        if log and min(losses + val_losses) <= 0:
+            raise ValueError(
+                f"the run {name} has the loss {min(losses + val_losses)}, which a logarithmic axis "
+                "lacks: leave out log"
+            )
+        line = {"linewidth": 0.8 if not smoothing else 1.4, "label": f"{name}, training"}
+        (drawn,) = ax.plot(iterations, smooth(losses, smoothing), zorder=3, **line)
+        color = drawn.get_color()
+        if smoothing:
+            ax.plot(iterations, losses, color=color, linewidth=0.6, alpha=0.25, zorder=2)
+        if measured:
+            style = {"linestyle": "--", "label": f"{name}, validation", "zorder": 3}
+            ax.plot(measured, val_losses, color=color, **style)
+    ax.set(xlabel="Iteration", ylabel="Loss (nats per caption)")
+    if log:
+        ax.set_yscale("log")
+    else:
+        ax.set_ylim(0, None)
+    ax.set_title("Training loss history")
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure_of(ax)
+
+
+def smooth(values: Sequence[float], weight: float) -> list[float]:
+    """Exponential moving average that starts without bias: the weighted mean of all values so far.
+
+        s_t = (v_t + weight * v_(t-1) + weight^2 * v_(t-2) + ...) / (1 + weight + weight^2 + ...)
+
+    Args:
+        values: one at each step.
+        weight: of the past, in [0, 1); 0 changes nothing.
+
+    Raises:
+        ValueError: `weight` is outside [0, 1).
+    """
+    if not 0 <= weight < 1:
+        raise ValueError(f"smoothing must be at least 0 and below 1, got {weight}")
+    sums = accumulate(values, lambda past, value: weight * past + value)
+    weights = accumulate([1.0] * len(values), lambda past, one: weight * past + one)
+    return [total / norm for total, norm in zip(sums, weights, strict=True)]
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
+    """The iterations at which a metric was measured, and its values."""
+    found = [(row["iteration"], row[name]) for row in rows if row.get(name) is not None]
+    return [iteration for iteration, _ in found], [value for _, value in found]

@@ -1,0 +1,53 @@
+"""Pictures with captions."""
+
+import textwrap
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+
+def caption_grid(
+    pictures: Sequence[Image.Image | str | None], titles: Sequence[str], *, columns: int = 4
+) -> Figure:
+    """Pictures with a caption under each, and an empty frame where there is no picture.
+
+    Args:
+        pictures: at least one; for a picture that is not there, the reason or None.
+        titles: the text under each; broken into lines of its own where it holds newlines.
+        columns: pictures in a row, at most.
+
+    Returns:
+        The figure.
+    """
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    lines = [
+        "\n".join(line for part in title.split("\n") for line in textwrap.wrap(part, 34) or [""])
+        for title in titles
+    ]
+    height = 2.2 + 0.17 * max(text.count("\n") + 1 for text in lines)
+    figure = Figure(figsize=(2.6 * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, picture, text in zip(axes, pictures, lines, strict=False):
+        if picture is None or isinstance(picture, str):
+            reason = textwrap.fill(picture or "no picture at hand", 30, max_lines=7)
+            ax.set_axis_on()
+            ax.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1), aspect="equal")
+            style = {"ha": "center", "va": "center", "color": "gray", "parse_math": False}
+            ax.text(0.5, 0.5, reason, fontsize=8.5, **style)
+        else:
+            ax.imshow(picture)
+        ax.text(
+            0.5,
+            -0.03,
+            text,
+            transform=ax.transAxes,
+            ha="center",
+            va="top",
+            fontsize=8.5,
+            parse_math=False,
+        )
+    return figure
