@@ -187,7 +187,10 @@ def test_flag_files_are_accepted(flagfile, tiny_dir, tmp_path):
     tiny = [f"--data_dir={tiny_dir}", "--dataset=coco", *SMALL, "--max_train=16", "--num_epochs=1"]
     if "--init_from" in flagfile.read_text():
         first = tmp_path / "first"
-        assert call("train", f"--checkpoint_dir={first}", "--init_cell", *tiny)[0] == 0
+        assert (
+            call("train", f"--checkpoint_dir={first}", "--init_cell", "--feed_features", *tiny)[0]
+            == 0
+        )
         tiny += [f"--init_from={first}", "--batch_size=10"]
     result = call("train", f"--flagfile={flagfile}", *tiny, f"--checkpoint_dir={tmp_path / 'run'}")
     assert result[0] == 0, result[2]

@@ -82,9 +82,12 @@ N, T, D, H = 2, 3, 4, 5
 )
 def test_backward_equals_differences(name, shapes):
     forward = getattr(rnn_layers, f"{name}_forward")
-    arguments = [randn(*shape) for shape in shapes]
+    # Draws of its own: where a gradient happens to be near zero, a two-point difference is not
+    # exact to the tolerance.
+    rng = np.random.default_rng(0)
+    arguments = [rng.standard_normal(shape) for shape in shapes]
     out, cache = forward(*arguments)
-    dout = randn(*out.shape)
+    dout = rng.standard_normal(out.shape)
     gradients = getattr(rnn_layers, f"{name}_backward")(dout, cache)
     assert [g.shape for g in gradients] == shapes
     for argument, gradient in zip(arguments, gradients, strict=True):
