@@ -179,9 +179,14 @@ def test_nan_stops_with_the_iteration_and_exit_1(tiny_dir, tmp_path):
     assert Checkpoints(tmp_path).steps == [0]
 
 
-@pytest.mark.parametrize(
-    "flagfile", sorted((ROOT / "launch").glob("*.flags")), ids=lambda p: p.name
-)
+def flag_files():
+    """All of `launch/`; what the README starts with in every run, the others in the slow one."""
+    for path in sorted((ROOT / "launch").glob("*.flags")):
+        marks = [] if path.name == "small.flags" else [pytest.mark.slow]
+        yield pytest.param(path, id=path.name, marks=marks)
+
+
+@pytest.mark.parametrize("flagfile", list(flag_files()))
 def test_flag_files_are_accepted(flagfile, tiny_dir, tmp_path):
     """Each of them, cut down behind it, since the last value wins."""
     tiny = [f"--data_dir={tiny_dir}", "--dataset=coco", *SMALL, "--max_train=16", "--num_epochs=1"]
