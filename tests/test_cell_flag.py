@@ -7,6 +7,9 @@ from command_calls import assert_fails, call
 
 from jaxcap.learning.checkpoints import Checkpoints
 
+# Every part is tested within the process too: in test_linen_cell.py and test_run.py.
+pytestmark = pytest.mark.slow
+
 SMALL = ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8", "--num_epochs=2"]
 
 
