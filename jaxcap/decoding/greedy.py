@@ -4,14 +4,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array
 
 from jaxcap.decoding.constraints import Constraints
 from jaxcap.decoding.rows import Step
 from jaxcap.decoding.top_words import top_words
 from jaxcap.decoding.walk import Choice, Decoded, walk
 
-__all__ = ["Decoded", "greedy", "greedy_scored"]
+__all__ = ["Decoded", "greedy", "likeliest", "likeliest_scored"]
 
 
 def greedy(
@@ -44,16 +44,10 @@ def greedy(
     Raises:
         ValueError: the constraints do not fit the vocabulary or `max_length`.
     """
-
-    def choose(logits: Array, allowed: Array, t: Array, caption: Array) -> Choice:
-        del logits, t, caption
-        value, word = _likeliest(allowed)
-        return Choice(word, value > -jnp.inf, jnp.zeros_like(value))
-
     return walk(
         step,
         carry,
-        choose,
+        likeliest,
         num=num,
         start=start,
         end=end,
@@ -63,42 +57,15 @@ def greedy(
     )[0]
 
 
-def greedy_scored(
-    step: Step,
-    carry: Any,
-    *,
-    num: int,
-    start: int,
-    end: int,
-    max_length: int = 30,
-    null: int = 0,
-    constraints: Constraints | None = None,
-) -> tuple[Decoded, Float[Array, " N"]]:
-    """`greedy` with the log-probability of each caption, which takes a pass over the logits more.
-
-    Returns:
-        The captions, and the model's log-probability of the words of each and of `<END>`.
-    """
-
-    def choose(logits: Array, allowed: Array, t: Array, caption: Array) -> Choice:
-        del t, caption
-        value, word = _likeliest(allowed)
-        return Choice(word, value > -jnp.inf, value - jax.nn.logsumexp(logits, axis=1))
-
-    return walk(
-        step,
-        carry,
-        choose,
-        num=num,
-        start=start,
-        end=end,
-        max_length=max_length,
-        null=null,
-        constraints=constraints,
-    )
-
-
-def _likeliest(logits: Float[Array, "R V"]) -> tuple[Float[Array, " R"], Int[Array, " R"]]:
+def likeliest(logits: Array, allowed: Array, t: Array, caption: Array) -> Choice:
+    """Choose the likeliest allowed word of each row, for `walk`; its logit is not normalised."""
+    del logits, t, caption
     # XLA's argmax takes several times as long on a CPU.
-    value, word = top_words(logits, 1)
-    return value[:, 0], word[:, 0]
+    value, word = top_words(allowed, 1)
+    return Choice(word[:, 0], value[:, 0] > -jnp.inf, value[:, 0])
+
+
+def likeliest_scored(logits: Array, allowed: Array, t: Array, caption: Array) -> Choice:
+    """`likeliest` with the model's log-probabilities, which take a pass over the logits more."""
+    choice = likeliest(logits, allowed, t, caption)
+    return choice._replace(log_probs=choice.log_probs - jax.nn.logsumexp(logits, axis=1))

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 
 from jaxcap.decoding.beam import Beam, beam_search
 from jaxcap.decoding.constraints import Constraints
-from jaxcap.decoding.greedy import greedy, greedy_scored
+from jaxcap.decoding.greedy import likeliest, likeliest_scored
 from jaxcap.decoding.hypotheses import Hypotheses
 from jaxcap.decoding.rows import Step
 from jaxcap.decoding.sampling import Keys, Sampling, draw_captions
+from jaxcap.decoding.walk import walk
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,8 @@ def write_captions(
         if keys is None:
             raise ValueError("sampling needs a key for each image")
         return draw_captions(step, carry, keys, strategy, constraints=constraints, **ids)
-    if strategy.scored:
-        decoded, log_probs = greedy_scored(step, carry, num=num, constraints=constraints, **ids)
-    else:
-        decoded = greedy(step, carry, num=num, constraints=constraints, **ids)
+    choose = likeliest_scored if strategy.scored else likeliest
+    decoded, log_probs = walk(step, carry, choose, num=num, constraints=constraints, **ids)
+    if not strategy.scored:
         log_probs = jnp.full(num, jnp.nan, jnp.float32)
     return Hypotheses(*(x[:, None] for x in (*decoded, log_probs, log_probs)))

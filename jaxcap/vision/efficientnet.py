@@ -56,6 +56,11 @@ _STEM_WIDTH = 32
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
+def grid_cells(size: int) -> int:
+    """Count the places of the grid for pictures of `size` by `size` pixels."""
+    return (size // STRIDE) ** 2
+
+
 class Encoded(NamedTuple):
     """What the network makes of N pictures.
 
@@ -194,8 +199,7 @@ def _grid_one_by_one(params: Params, images: Array) -> Float[Array, "N L 1280"]:
         grid = _grid(params, image, _depthwise_shifted)
         return lax.dynamic_update_slice_in_dim(grids, grid, index, 0)
 
-    cells = (images.shape[1] // STRIDE) ** 2
-    empty = jnp.zeros((len(images), cells, FEATURE_DIM), images.dtype)
+    empty = jnp.zeros((len(images), grid_cells(images.shape[1]), FEATURE_DIM), images.dtype)
     return lax.fori_loop(jnp.int32(0), num, encode, empty)
 
 

@@ -168,7 +168,7 @@ def load_encoder(name: str = DEFAULT_ENCODER, weights: Path | None = None) -> En
         path = weights or efficientnet.WEIGHTS
         params = efficientnet.load_params(path)
         preprocessing, width = _LITE0[name], efficientnet.FEATURE_DIM
-        cells = (preprocessing.size // efficientnet.STRIDE) ** 2
+        cells = efficientnet.grid_cells(preprocessing.size)
     else:
         if weights is None:
             raise ValueError(
