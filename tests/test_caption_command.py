@@ -92,6 +92,7 @@ def test_json_and_patterns(work, new):
     assert all(isinstance(row["caption"], str) for row in rows)
 
 
+@pytest.mark.slow
 def test_a_captioner_with_a_cell_by_its_path(work, new, tmp_path):
     flags = [f"--data_dir={work / 'data'}", *SMALL, "--cell=flax.linen.GRUCell"]
     result = call("train", f"--checkpoint_dir={tmp_path}", *flags)

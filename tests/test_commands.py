@@ -222,6 +222,7 @@ def test_the_notebooks_flag_files_are_the_notebooks():
         assert not {"dropout", "clip_norm", "weight_decay"} & set(found)
 
 
+@pytest.mark.slow
 def test_the_embedded_scenes_need_no_download(tmp_path):
     """Written, trained on, sampled with pictures and claims: all of it without a network."""
     run, grid = tmp_path / "run", tmp_path / "grid.png"

@@ -89,13 +89,14 @@ def test_gradient_is_that_of_the_expected_reward():
     captions = jnp.zeros((3, 3), jnp.int32)
     data = CaptionSet(captions, jnp.zeros(3, jnp.int32), feature)
     state = init_state(jax.random.key(1), model, training, params)
+    features = jnp.repeat(feature, 1000, axis=0)
+    gradient = jax.jit(lambda ids, rewards: reward_gradient(params, model, features, ids, rewards))
     gradients, means = [], []
     for number in range(40):
         at = state._replace(step=jnp.int32(number))
         drawn = draw_samples(at, data, model=model, training=training, words=reward.vocabulary)
         rewards = jnp.asarray(reward(None, drawn.ids.reshape(-1, 2)).reshape(1000, 5))
-        features = jnp.repeat(feature, 1000, axis=0)
-        gradients.append(reward_gradient(params, model, features, drawn.ids, rewards))
+        gradients.append(gradient(drawn.ids, rewards))
         means.append(rewards.mean())
     assert np.mean(jnp.stack(means)) == pytest.approx(float(value), abs=0.01)
     for name, up in ascent.items():
