@@ -1,117 +1,110 @@
-"""jaxcap's train step against PyTorch's `nn.LSTM`, on the same inputs and threads in one run.
+"""A train step of jaxcap beside PyTorch, Flax, NumPy and its own matrix products, in one run.
 
     pip install -e '.[bench]'
     python benchmarks/train_step.py
 
-A step is forward, backward and Adam of the notebook's captioner: D=512, W=256, H=512, V=1004, 16
-words predicted, all captions of full length. Rounds alternate between the two, and the median of
-each and of the ratio are printed.
+A step is forward, backward and Adam of the notebook's captioner: D=512, W=256, H=512, 16 words
+predicted, from the same weights on the same minibatch and with the same number of threads. That all
+have the same loss is checked first. Rounds then alternate between the contenders; printed are the
+median of each, and of jaxcap's time over its own in the same round with the quartiles.
+
+PyTorch counts by the fastest of its forms: eager or compiled, and for captions of COCO's lengths
+padded or packed. On a GPU the same command compares with cuDNN.
 """
 
 import statistics
 import time
-from collections.abc import Callable
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import torch
 from absl import app, flags
-from torch import nn
+from contenders import flax_captioner, numpy_captioner, ours, products, torch_captioner
+from contenders.setting import Run, Setting
 
-from jaxcap.data.batches import Batch
-from jaxcap.learning.loop import TrainingConfig, init_state, train_step
-from jaxcap.learning.optimiser import make_optimiser
-from jaxcap.nn.captioner import CaptionerConfig
+SIZES = flags.DEFINE_list(
+    "sizes", ["25x1004", "128x1004", "512x1004", "128x10000"], "Captions x words of vocabulary."
+)
+CELLS = flags.DEFINE_list("cells", ["lstm", "rnn"], "Recurrent cells.")
+LENGTHS = flags.DEFINE_list("lengths", ["full", "coco"], "Of captions: full, coco.")
+ROUNDS = flags.DEFINE_integer("rounds", 9, "Alternating rounds.", lower_bound=3)
+SECONDS = flags.DEFINE_float("seconds", 0.5, "Length of a contender's turn, about.", 0)
+WITHOUT = flags.DEFINE_list("without", [], "Contenders to leave out.")
 
-D, W, H, V, T = 512, 256, 512, 1004, 16
-
-BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["25", "128"], "Captions in a minibatch.")
-ROUNDS = flags.DEFINE_integer("rounds", 15, "Alternating rounds.", lower_bound=3)
-STEPS = flags.DEFINE_integer("steps", 5, "Steps in a round.", lower_bound=1)
-
-
-def jaxcap_step(features: np.ndarray, captions: np.ndarray) -> Callable[[], None]:
-    model = CaptionerConfig(vocab_size=V, feature_dim=D, wordvec_dim=W, hidden_dim=H)
-    training = TrainingConfig(batch_size=len(captions))
-    optimiser = make_optimiser(training.optimiser, 100, 1)
-    step = jax.jit(
-        lambda state, batch: train_step(state, batch, model, optimiser), donate_argnums=0
-    )
-    batch = Batch(jnp.asarray(features), jnp.asarray(captions))
-    state = init_state(jax.random.key(0), model, training)
-
-    def run() -> None:
-        nonlocal state
-        for _ in range(STEPS.value):
-            state, loss = step(state, batch)
-        loss.block_until_ready()
-
-    return run
+CONTENDERS = {
+    "jaxcap": ours.make,
+    "PyTorch": torch_captioner.make,
+    "PyTorch packed": partial(torch_captioner.make, packed=True),
+    "PyTorch compiled": partial(torch_captioner.make, compiled=True),
+    "Flax": flax_captioner.make,
+    "NumPy": numpy_captioner.make,
+    "products": products.make,
+    "jaxcap bfloat16": partial(ours.make, precision="bfloat16"),
+    "PyTorch bfloat16": partial(torch_captioner.make, bfloat16=True),
+}
 
 
-class TorchCaptioner(nn.Module):
-    """The same captioner on `nn.LSTM`, whose second bias is the only difference."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.project = nn.Linear(D, H)
-        self.embed = nn.Embedding(V, W)
-        self.lstm = nn.LSTM(W, H, batch_first=True)
-        self.vocab = nn.Linear(H, V)
-
-    def forward(self, features: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
-        h0 = self.project(features)[None]
-        h, _ = self.lstm(self.embed(captions[:, :-1]), (h0, torch.zeros_like(h0)))
-        logits = self.vocab(h).flatten(0, 1)
-        nats = nn.functional.cross_entropy(
-            logits, captions[:, 1:].flatten(), ignore_index=0, reduction="sum"
-        )
-        return nats / len(captions)
-
-
-def torch_step(features: np.ndarray, captions: np.ndarray) -> Callable[[], None]:
-    torch.manual_seed(0)
-    model = TorchCaptioner()
-    adam = torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)
-    x, words = torch.from_numpy(features), torch.from_numpy(captions).long()
-
-    def run() -> None:
-        for _ in range(STEPS.value):
-            adam.zero_grad()
-            model(x, words).backward()
-            adam.step()
-
-    return run
+def contenders(setting: Setting) -> dict[str, Run]:
+    """Those that work, each having taken its first step."""
+    params, minibatch = setting.params(), setting.minibatch()
+    runs, losses = {}, {}
+    for name, make in CONTENDERS.items():
+        if name in WITHOUT.value or (setting.full and name == "PyTorch packed"):
+            continue
+        try:
+            runs[name] = make(setting, params, *minibatch)
+            losses[name] = runs[name](1)
+        except Exception as error:  # noqa: BLE001  Whatever a compiler raises.
+            if name != "PyTorch compiled":
+                raise
+            del runs[name]
+            print(f"    {name} does not work here: {str(error).splitlines()[0][:100]}")
+    for name in losses.keys() - {"products"}:
+        near = 1e-2 if "bfloat16" in name else 1e-4
+        np.testing.assert_allclose(losses[name], losses["jaxcap"], rtol=near, err_msg=name)
+    return runs
 
 
-def seconds(run: Callable[[], None]) -> float:
-    begin = time.perf_counter()
-    run()
-    return (time.perf_counter() - begin) / STEPS.value
+def compare(setting: Setting) -> None:
+    print(setting, flush=True)
+    runs = contenders(setting)
+    steps = {}
+    for name, run in runs.items():
+        run(1)
+        begin = time.perf_counter()
+        run(1)
+        steps[name] = max(1, round(SECONDS.value / (time.perf_counter() - begin)))
+        run(steps[name])
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(ROUNDS.value):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            run(steps[name])
+            times[name].append((time.perf_counter() - begin) / steps[name])
+    peers = [name for name in runs if name.startswith("PyTorch") and "bfloat16" not in name]
+    best = min(peers, key=lambda name: statistics.median(times[name]), default=None)
+    for name in runs:
+        line = f"    {name:17} {1e3 * statistics.median(times[name]):8.1f} ms"
+        if name != "jaxcap":
+            ratios = [a / b for a, b in zip(times["jaxcap"], times[name], strict=True)]
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            line += f"    jaxcap takes {middle:.2f} of it ({low:.2f} to {high:.2f})"
+        print(line + ("    <- PyTorch's best" if name == best else ""), flush=True)
 
 
 def main(argv: list[str]) -> None:
     del argv
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     print(
-        f"jax {jax.__version__} on {jax.devices()[0]}, torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads"
+        f"jax {jax.__version__} on {jax.devices()[0].device_kind}, torch {torch.__version__} on "
+        f"{device}, {torch.get_num_threads()} threads"
     )
-    rng = np.random.default_rng(0)
-    for num in map(int, BATCH_SIZES.value):
-        features = rng.standard_normal((num, D), np.float32)
-        captions = rng.integers(4, V, (num, T + 1), np.int32)
-        captions[:, 0] = 1
-        ours, theirs = jaxcap_step(features, captions), torch_step(features, captions)
-        for run in (ours, theirs, ours, theirs):
-            run()
-        rounds = [(seconds(ours), seconds(theirs)) for _ in range(ROUNDS.value)]
-        ratios = statistics.quantiles([a / b for a, b in rounds], n=4)
-        print(
-            f"N={num}: jaxcap {1e3 * statistics.median(a for a, _ in rounds):.1f} ms, "
-            f"PyTorch {1e3 * statistics.median(b for _, b in rounds):.1f} ms, "
-            f"ratio {ratios[1]:.2f} (quartiles {ratios[0]:.2f} to {ratios[2]:.2f})"
-        )
+    for cell in CELLS.value:
+        for lengths in LENGTHS.value:
+            for size in SIZES.value:
+                N, V = map(int, size.split("x"))
+                compare(Setting(cell=cell, N=N, V=V, full=lengths == "full"))
 
 
 if __name__ == "__main__":

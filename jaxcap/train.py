@@ -22,6 +22,7 @@ from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.optimiser import SCHEDULES, OptimiserConfig
 from jaxcap.learning.run import CURVE_FILE, Run, open_run, record_start
 from jaxcap.nn.captioner import CaptionerConfig
+from jaxcap.nn.products import PRECISIONS
 from jaxcap.scoring.truth import knows_truth, scene_truth
 
 PCA_FEATURES = flags.DEFINE_bool(
@@ -84,6 +85,15 @@ SAMPLES = flags.DEFINE_integer(
 )
 LABEL_SMOOTHING = flags.DEFINE_float(
     "label_smoothing", 0.0, "Probability that the targets spread over all words.", 0.0, 1.0
+)
+MATMUL_PRECISION = flags.DEFINE_enum(
+    "matmul_precision",
+    "float32",
+    PRECISIONS,
+    "Precision of the factors of matrix products in training; their sums and all else are float32.",
+)
+REMAT = flags.DEFINE_bool(
+    "remat", False, "Keep less memory for the backward pass and compute more; for long captions."
 )
 CLIP_NORM = flags.DEFINE_float("clip_norm", None, "Largest global norm of the gradient.")
 WEIGHT_DECAY = flags.DEFINE_float("weight_decay", 0.0, "Decoupled weight decay.")
@@ -188,6 +198,8 @@ def _describe(data: CaptionData) -> CheckpointInfo:
             objective=OBJECTIVE.value,
             samples=SAMPLES.value,
             label_smoothing=LABEL_SMOOTHING.value,
+            matmul_precision=MATMUL_PRECISION.value,
+            remat=REMAT.value,
             val_captions=VAL_CAPTIONS.value,
             val_images=VAL_IMAGES.value,
             best_by=BEST_BY.value,

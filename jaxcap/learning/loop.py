@@ -24,6 +24,7 @@ from jaxcap.data.splits import Split
 from jaxcap.learning.optimiser import OptimiserConfig, make_optimiser
 from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss, init_params
 from jaxcap.nn.losses import CaptionLoss
+from jaxcap.nn.products import PRECISIONS, matmul_precision
 
 OBJECTIVES = ("likelihood", "cider")
 MEASURES = ("loss", "cider")
@@ -44,6 +45,8 @@ class TrainingConfig:
         samples: for "cider", captions drawn for each image; a minibatch is then `batch_size /
             samples` images, drawn with replacement in proportion to their captions.
         label_smoothing: probability spread over all words; off in validation.
+        matmul_precision: of matrix products in training; see `jaxcap.nn.products`.
+        remat: keep less memory for the backward pass and compute more; for long captions.
         val_captions: validation captions that the loss is measured on after every epoch.
         val_images: validation images whose captions are scored by CIDEr-D after every epoch.
         best_by: which of the two says which checkpoint is the best.
@@ -61,6 +64,8 @@ class TrainingConfig:
     objective: str = "likelihood"
     samples: int = 5
     label_smoothing: float = 0.0
+    matmul_precision: str = "float32"
+    remat: bool = False
     val_captions: int = 1000
     val_images: int = 0
     best_by: str = "loss"
@@ -79,6 +84,7 @@ class TrainingConfig:
             ("order", ORDERS),
             ("best_by", MEASURES),
             ("objective", OBJECTIVES),
+            ("matmul_precision", PRECISIONS),
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(
@@ -147,6 +153,8 @@ def train_step(
     optimiser: optax.GradientTransformation,
     smoothing: float = 0.0,
     widths: tuple[int, ...] = (),
+    block: int | None = None,
+    remat: bool = False,
 ) -> tuple[TrainState, Float[Array, ""]]:
     """Update the parameters on one minibatch.
 
@@ -158,6 +166,8 @@ def train_step(
         smoothing: of the targets; see `temporal_softmax_loss`.
         widths: numbers of columns to which captions may be cut, growing and up to L: the least
             that holds them all is computed with. Each is a program of its own within the step.
+        block: words whose logits are computed at a time; see `caption_loss`.
+        remat: keep less for the backward pass; see `caption_loss`.
 
     Returns:
         The state after the step, and the minibatch's loss before it: nats per caption, ().
@@ -166,8 +176,16 @@ def train_step(
 
     def loss(params: Params, width: int | None = None) -> Array:
         features, captions = batch.features, batch.captions[:, :width]
-        loss = caption_loss(params, model, features, captions, key=dropout_key, smoothing=smoothing)
-        return loss.per_caption
+        return caption_loss(
+            params,
+            model,
+            features,
+            captions,
+            dropout_key,
+            smoothing=smoothing,
+            block=block,
+            remat=remat,
+        ).per_caption
 
     if widths:
         columns = jnp.arange(1, batch.captions.shape[1] + 1)
@@ -231,14 +249,37 @@ def train_steps(
         count,
         training.order,
     )
-    widths = _bucket_widths(data.captions.shape[1]) if training.order == "buckets" else ()
+    columns = data.captions.shape[1]
+    widths = _bucket_widths(columns) if training.order == "buckets" else ()
+    block = logit_block(training.batch_size * (columns - 1), model.vocab_size)
 
     def body(state: TrainState, rows: Array) -> tuple[TrainState, Array]:
         batch = gather(data, rows)
-        return train_step(state, batch, model, optimiser, training.label_smoothing, widths)
+        return train_step(
+            state,
+            batch,
+            model,
+            optimiser,
+            training.label_smoothing,
+            widths,
+            block,
+            training.remat,
+        )
 
-    state, losses = lax.scan(body, state, rows)
+    with matmul_precision(training.matmul_precision):
+        state, losses = lax.scan(body, state, rows)
     return state, StepsResult(losses, all_finite(state.params))
+
+
+def logit_block(words: int, vocab_size: int) -> int | None:
+    """Words whose logits a step computes at a time, or None for all: what was found to be fastest.
+
+    Args:
+        words: those of a minibatch, padding included.
+        vocab_size: number of words that there are, V.
+    """
+    many = words * vocab_size > 4e6
+    return 512 if many and jax.default_backend() == "cpu" else None
 
 
 def all_finite(params: Params) -> Array:
@@ -262,11 +303,13 @@ def mean_loss(
     # The last batch is filled up with captions that are all padding and so weigh nothing.
     real = (rows < num).reshape(batches, batch_size, 1)
     rows = jnp.minimum(rows, num - 1).reshape(batches, batch_size)
+    block = logit_block(batch_size * (data.captions.shape[1] - 1), model.vocab_size)
 
     def one(args: tuple[Array, Array]) -> tuple[Array, Array]:
         features, captions = gather(data, args[0])
         captions = jnp.where(args[1], captions, jnp.zeros_like(captions))
-        nats = caption_loss(params, model, features, captions).per_caption * batch_size
+        loss = caption_loss(params, model, features, captions, block=block)
+        nats = loss.per_caption * batch_size
         return nats, (captions[:, 1:] != 0).sum()
 
     nats, words = lax.map(one, (rows, real))

@@ -16,24 +16,31 @@ dictionary under the notebook's names, with the shapes and the initial scales of
 so that a model trained there loads here and the other way round.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxcap.nn.blockwise_loss import blockwise_softmax_loss
 from jaxcap.nn.linen_cell import LinenCell, find_cell
 from jaxcap.nn.losses import CaptionLoss, temporal_softmax_loss
+from jaxcap.nn.products import product
 from jaxcap.nn.recurrent import (
     CellParams,
     LSTMCarry,
     RNNCarry,
-    lstm,
+    input_products,
+    lstm_of_products,
     lstm_step,
-    rnn,
+    rnn_of_products,
     rnn_step,
 )
 
@@ -179,25 +186,82 @@ def _hidden_states(
     features: Float[Array, "N D"],
     words: Int[Array, "T N"],
     key: Array | None,
+    *,
+    remat: bool = False,
 ) -> Float[Array, "T N H"]:
     """Hidden state after each word, time first; dropout where there is a key."""
     parts = 4 if config.feed_features else 3
     keys = (None,) * parts if key is None else jax.random.split(key, parts)
     first = _cell_start(params, config, _dropout(keys[0], features, config.dropout))
-    x = _dropout(keys[1], params["W_embed"][words], config.dropout)
+    feed = None
     if config.feed_features:
-        x = x + (_dropout(keys[3], features, config.dropout) @ params["W_feed"])[None]
-    if config.linen_cell is not None:
-        _, h = config.linen_cell.unroll(params, first, x)
-    elif isinstance(first, LSTMCarry):
-        _, h = lstm(_cell_params(params), x, *first, time_major=True)
+        feed = _dropout(keys[3], features, config.dropout) @ params["W_feed"]
+    dropped = key is not None and config.dropout > 0
+    if config.linen_cell is None and words.size > config.vocab_size and not dropped:
+        unroll, inputs = _unroll_by_table(params, feed), words
     else:
-        _, h = rnn(_cell_params(params), x, *first, time_major=True)
+        x = _dropout(keys[1], params["W_embed"][words], config.dropout)
+        unroll, inputs = _unroll_vectors(params, config), x if feed is None else x + feed[None]
+    h = _in_segments(unroll, first, inputs) if remat else unroll(first, inputs)[1]
     return _dropout(keys[2], h, config.dropout)
 
 
+Unroll = Callable[[CellCarry, Array], tuple[CellCarry, Float[Array, "T N H"]]]
+"""From a carry and the inputs of T steps, (T, N, ...), to the next carry and the hidden states."""
+
+
+def _unroll_vectors(params: Params, config: CaptionerConfig) -> Unroll:
+    """Of word vectors (T, N, W)."""
+    if config.linen_cell is not None:
+        return partial(config.linen_cell.unroll, params)
+
+    def unroll(carry: CellCarry, x: Array) -> tuple[CellCarry, Array]:
+        return _run_built_in(params, carry, input_products(_cell_params(params), x))
+
+    return unroll
+
+
+def _unroll_by_table(params: Params, feed: Float[Array, "N W"] | None) -> Unroll:
+    """Of words (T, N), each word of the vocabulary being multiplied by Wx once and then looked up.
+
+    It pays where more words are read than there are: the gradients, too, are summed for each word
+    before their products.
+    """
+    cell = _cell_params(params)
+    table = product(params["W_embed"], cell.Wx) + cell.b[None]
+    fed = None if feed is None else product(feed, cell.Wx)
+
+    def unroll(carry: CellCarry, words: Array) -> tuple[CellCarry, Array]:
+        xWx = table[words] if fed is None else table[words] + fed[None]
+        return _run_built_in(params, carry, xWx)
+
+    return unroll
+
+
+def _run_built_in(
+    params: Params, carry: CellCarry, xWx: Float[Array, "T N G"]
+) -> tuple[CellCarry, Float[Array, "T N H"]]:
+    if isinstance(carry, LSTMCarry):
+        return lstm_of_products(params["Wh"], xWx, carry)
+    return rnn_of_products(params["Wh"], xWx, carry)
+
+
+def _in_segments(unroll: Unroll, carry: CellCarry, inputs: Array) -> Float[Array, "T N H"]:
+    """Unroll segments of about sqrt(T) steps, of which the backward pass keeps the carries alone.
+
+    It runs each segment forward once more (Chen et al. 2016, arXiv 1604.06174).
+    """
+    steps = len(inputs)
+    length = math.isqrt(max(steps - 1, 0)) + 1
+    count = -(-steps // length)
+    padding = [(0, count * length - steps)] + [(0, 0)] * (inputs.ndim - 1)
+    segments = jnp.pad(inputs, padding).reshape(count, length, *inputs.shape[1:])
+    _, h = lax.scan(jax.checkpoint(unroll, prevent_cse=False), carry, segments)
+    return h.reshape(count * length, *h.shape[2:])[:steps]
+
+
 def _vocabulary_logits(params: Params, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
-    return h @ params["W_vocab"] + params["b_vocab"].reshape((1,) * (h.ndim - 1) + (-1,))
+    return product(h, params["W_vocab"]) + params["b_vocab"].reshape((1,) * (h.ndim - 1) + (-1,))
 
 
 def logits(
@@ -229,6 +293,8 @@ def caption_loss(
     null: int = 0,
     smoothing: float = 0.0,
     weights: Float[Array, " N"] | None = None,
+    block: int | None = None,
+    remat: bool = False,
 ) -> CaptionLoss:
     """Loss of each caption's words given its image and the words before them.
 
@@ -242,12 +308,26 @@ def caption_loss(
         null: id of `<NULL>`, which is not predicted: it adds neither loss nor gradient.
         smoothing: of the targets; see `temporal_softmax_loss`.
         weights: factor on the loss of each caption; 1 if left out.
+        block: words whose logits are computed at a time, without those of padding; all at once if
+            left out. It is faster on a CPU where there are many logits; see
+            `jaxcap.nn.blockwise_loss`.
+        remat: keep less for the backward pass and compute more: the carry once in about sqrt(T)
+            steps, and the hidden states.
+
+    Raises:
+        ValueError: both `weights` and `block` are given.
     """
     captions = captions.T
     words, targets = captions[:-1], captions[1:]
-    h = _hidden_states(params, config, features, words, key)
+    h = _hidden_states(params, config, features, words, key, remat=remat)
     # As rows, since XLA transposes the operands of a product over time and batch together.
     rows, targets = h.reshape(-1, config.hidden_dim), targets.ravel()
+    if block is not None:
+        if weights is not None:
+            raise ValueError("a loss by blocks has no weights: leave out weights or block")
+        W, b = params["W_vocab"], params["b_vocab"]
+        mask, num = targets != null, len(features)
+        return blockwise_softmax_loss(rows, W, b, targets, mask, num, smoothing, block=block)
     logits = _vocabulary_logits(params, rows)
     if weights is not None:
         weights = jnp.tile(weights, len(words))

@@ -13,7 +13,8 @@ Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000), wi
 Sequences are batch first, (N, T, ...), unless `time_major` is set; inside the scan time is first.
 
 The backward pass of a sequence is written by hand (`jax.custom_vjp`). The input product of all
-steps is one matrix product before the scan. The reverse scan carries the gradient of the carry and
+steps, `x @ Wx + b`, is one matrix product before the scan, or comes from elsewhere
+(`rnn_of_products`, `lstm_of_products`). The reverse scan carries the gradient of the carry and
 emits that of `a`; `dWx`, `dWh`, `db` and `dx` are one product or sum each after it. Beside the
 arguments and the hidden states, which are the output, the forward pass saves the activated gates
 and the cell state: 5H numbers an example and step for the LSTM (20H bytes in float32), none for
@@ -31,6 +32,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
+
+from jaxcap.nn.products import product
 
 
 class CellParams(NamedTuple):
@@ -180,7 +183,8 @@ def _lstm_step_bwd(saved, cotangents):
 lstm_step.defvjp(_lstm_step_fwd, _lstm_step_bwd)
 
 
-# Whole sequences, time first. `mask` is (T, N, 1) or None.
+# Whole sequences, time first. `xWx` is (T, N, G), the input products with the bias; `mask` is
+# (T, N, 1) or None.
 
 
 def _where(mask: Array | None, new: Array, old: Array) -> Array:
@@ -201,93 +205,79 @@ def _rows(a: Float[Array, "T N K"]) -> Float[Array, "T*N K"]:
     return a.reshape(T * N, K)
 
 
-def _input_product(params: CellParams, x: Float[Array, "T N D"]) -> Float[Array, "T N G"]:
-    product = _rows(x) @ params.Wx + params.b[None]
-    return product.reshape(*x.shape[:2], len(params.b))
-
-
-def _sequence_products(
-    params: CellParams,
-    h: Float[Array, "T N H"],
-    x: Float[Array, "T N D"],
-    da: Float[Array, "T N G"],
-) -> tuple[CellParams, Float[Array, "T N D"]]:
-    """Gradients of the weights and the inputs, one product each over all steps.
-
-    `h` holds the hidden states before the steps and `da` the gradients of the pre-activations.
-    """
-    flat = _rows(da)
-    dparams = CellParams(_rows(x).T @ flat, _rows(h).T @ flat, flat.sum(0))
-    return dparams, (flat @ params.Wx.T).reshape(x.shape)
+def input_products(params: CellParams, x: Float[Array, "T N D"]) -> Float[Array, "T N G"]:
+    """`x @ Wx + b` of every step, as one matrix product."""
+    rows = product(_rows(x), params.Wx) + params.b[None]
+    return rows.reshape(*x.shape[:2], len(params.b))
 
 
 @jax.custom_vjp
-def _rnn(params, carry, x, mask):
-    return _rnn_fwd(params, carry, x, mask)[0]
+def _rnn(Wh, carry, xWx, mask):
+    return _rnn_fwd(Wh, carry, xWx, mask)[0]
 
 
-def _rnn_fwd(params, carry, x, mask):
+def _rnn_fwd(Wh, carry, xWx, mask):
     def forward(h, inputs):
         xWx, keep = inputs
-        h = _where(keep, jnp.tanh(xWx + h @ params.Wh), h)
+        h = _where(keep, jnp.tanh(xWx + product(h, Wh)), h)
         return h, h
 
-    last, states = lax.scan(forward, carry.h, (_input_product(params, x), mask))
+    last, states = lax.scan(forward, carry.h, (xWx, mask))
     out = _where(mask, states, jnp.zeros_like(states))
-    return (RNNCarry(last), out), (params, carry, x, mask, states)
+    return (RNNCarry(last), out), (Wh, carry, mask, states)
 
 
 def _rnn_bwd(saved, cotangents):
-    params, carry, x, mask, states = saved
+    Wh, carry, mask, states = saved
     dlast, dout = cotangents
 
     def backward(dcarry, inputs):
         dh, h, keep = inputs
         da = (dcarry + dh) * (1 - h * h)
         da = _where(keep, da, jnp.zeros_like(da))
-        return _where(keep, da @ params.Wh.T, dcarry), da
+        return _where(keep, product(da, Wh.T), dcarry), da
 
     dh0, da = lax.scan(backward, dlast.h, (dout, states, mask), reverse=True)
-    dparams, dx = _sequence_products(params, _previous(carry.h, states), x, da)
-    return dparams, RNNCarry(dh0), dx, None
+    dWh = product(_rows(_previous(carry.h, states)).T, _rows(da))
+    return dWh, RNNCarry(dh0), da, None
 
 
 _rnn.defvjp(_rnn_fwd, _rnn_bwd)
 
 
 @jax.custom_vjp
-def _lstm(params, carry, x, mask):
-    return _lstm_fwd(params, carry, x, mask)[0]
+def _lstm(Wh, carry, xWx, mask):
+    return _lstm_fwd(Wh, carry, xWx, mask)[0]
 
 
-def _lstm_fwd(params, carry, x, mask):
+def _lstm_fwd(Wh, carry, xWx, mask):
     def forward(carry, inputs):
         xWx, keep = inputs
-        i, f, o, g = gates = _activate(xWx + carry.h @ params.Wh)
+        i, f, o, g = gates = _activate(xWx + product(carry.h, Wh))
         c = f * carry.c + i * g
         carry = LSTMCarry(_where(keep, o * jnp.tanh(c), carry.h), _where(keep, c, carry.c))
         return carry, (carry, gates)
 
-    last, (states, gates) = lax.scan(forward, carry, (_input_product(params, x), mask))
+    last, (states, gates) = lax.scan(forward, carry, (xWx, mask))
     out = _where(mask, states.h, jnp.zeros_like(states.h))
-    return (last, out), (params, carry, x, mask, states, gates)
+    return (last, out), (Wh, carry, mask, states, gates)
 
 
 def _lstm_bwd(saved, cotangents):
-    params, carry, x, mask, states, gates = saved
+    Wh, carry, mask, states, gates = saved
     dlast, dout = cotangents
 
     def backward(dcarry, inputs):
         dh, gates, c, next_c, keep = inputs
         da, dc = _lstm_gate_gradients(dcarry.h + dh, dcarry.c, gates, c, jnp.tanh(next_c))
         da = _where(keep, da, jnp.zeros_like(da))
-        dh = _where(keep, da @ params.Wh.T, dcarry.h)
+        dh = _where(keep, product(da, Wh.T), dcarry.h)
         return LSTMCarry(dh, _where(keep, dc, dcarry.c)), da
 
     inputs = (dout, gates, _previous(carry.c, states.c), states.c, mask)
     dcarry, da = lax.scan(backward, dlast, inputs, reverse=True)
-    dparams, dx = _sequence_products(params, _previous(carry.h, states.h), x, da)
-    return dparams, dcarry, dx, None
+    dWh = product(_rows(_previous(carry.h, states.h)).T, _rows(da))
+    return dWh, dcarry, da, None
 
 
 _lstm.defvjp(_lstm_fwd, _lstm_bwd)
@@ -299,6 +289,29 @@ def _unroll(sequence, params, carry, x, mask, time_major):
         mask = (mask if time_major else mask.T)[..., None]
     carry, h = sequence(params, carry, x if time_major else x.swapaxes(0, 1), mask)
     return carry, h if time_major else h.swapaxes(0, 1)
+
+
+def _of_inputs(sequence):
+    """A time-first sequence function of inputs, from one of input products."""
+
+    def of_inputs(params, carry, x, mask):
+        return sequence(params.Wh, carry, input_products(params, x), mask)
+
+    return of_inputs
+
+
+def rnn_of_products(
+    Wh: Float[Array, "H H"], xWx: Float[Array, "T N H"], carry: RNNCarry
+) -> tuple[RNNCarry, Float[Array, "T N H"]]:
+    """`rnn`, time first, where `xWx` is `x @ Wx + b` of every step."""
+    return _rnn(Wh, carry, xWx, None)
+
+
+def lstm_of_products(
+    Wh: Float[Array, "H G"], xWx: Float[Array, "T N G"], carry: LSTMCarry
+) -> tuple[LSTMCarry, Float[Array, "T N H"]]:
+    """`lstm`, time first, where `xWx` is `x @ Wx + b` of every step."""
+    return _lstm(Wh, carry, xWx, None)
 
 
 def _scan_plain(step):
@@ -337,7 +350,7 @@ def rnn(
     Returns:
         The carry after the last step and the hidden states of all steps, laid out as `x`.
     """
-    return _unroll(_rnn, params, RNNCarry(h0), x, mask, time_major)
+    return _unroll(_of_inputs(_rnn), params, RNNCarry(h0), x, mask, time_major)
 
 
 def rnn_plain(
@@ -376,7 +389,7 @@ def lstm(
         The carry after the last step and the hidden states of all steps, laid out as `x`.
     """
     carry = LSTMCarry(h0, jnp.zeros_like(h0) if c0 is None else c0)
-    return _unroll(_lstm, params, carry, x, mask, time_major)
+    return _unroll(_of_inputs(_lstm), params, carry, x, mask, time_major)
 
 
 def lstm_plain(

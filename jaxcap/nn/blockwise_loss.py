@@ -1,0 +1,113 @@
+"""The loss of words from hidden states, a block of rows at a time: logits are never all kept.
+
+The logits of N captions of T words are N * T * V numbers, often more than the caches hold, which the
+plain loss writes and reads several times. Here a loop computes those of some rows, their loss and
+their gradients, and goes on to the next (as Rabe and Staats 2021, arXiv 2112.05682, do for
+attention). Rows that are padding are left out: the loop is as long as the real words need.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxcap.nn.losses import CaptionLoss
+from jaxcap.nn.products import product
+
+
+class _Gradients(NamedTuple):
+    h: Float[Array, "R H"]
+    W_vocab: Float[Array, "H V"]
+    b_vocab: Float[Array, " V"]
+
+
+def blockwise_softmax_loss(
+    h: Float[Array, "R H"],
+    W_vocab: Float[Array, "H V"],
+    b_vocab: Float[Array, " V"],
+    targets: Int[Array, " R"],
+    mask: Bool[Array, " R"],
+    num: int,
+    smoothing: float = 0.0,
+    *,
+    block: int,
+) -> CaptionLoss:
+    """`temporal_softmax_loss` of `h @ W_vocab + b_vocab`, without the logits of padding.
+
+    It can be differentiated in reverse mode, by `h`, `W_vocab` and `b_vocab`. The gradients are
+    found along with the loss, so that both together cost one pass over the words.
+
+    Args:
+        h: hidden states of R words.
+        W_vocab, b_vocab: the vocabulary layer.
+        targets: the word that follows each, an id in [0, V).
+        mask: true where the target counts.
+        num: number of captions, N.
+        smoothing: as in `temporal_softmax_loss`.
+        block: words at a time.
+    """
+    nats = _nats(block, smoothing, h, W_vocab, b_vocab, targets, mask)
+    words = jnp.maximum(mask.sum(), 1).astype(nats.dtype)
+    return CaptionLoss(per_caption=nats / num, per_word=nats / words)
+
+
+def _blocks(block, smoothing, h, W_vocab, b_vocab, targets, mask, *, gradients):
+    """Nats of all words, and their gradients or None."""
+    R, V = len(h), W_vocab.shape[1]
+    blocks = -(-R // block)
+    # The rows of real words, then R, which no row has.
+    rows = jnp.nonzero(mask, size=blocks * block, fill_value=R)[0]
+    half = h.dtype.itemsize < 4
+    zeros = _Gradients(*map(jnp.zeros_like, (h, W_vocab, b_vocab))) if gradients else None
+
+    def body(number, state):
+        nats, grads = state
+        chosen = lax.dynamic_slice_in_dim(rows, number * block, block)
+        real = (chosen < R)[:, None]
+        states = h.at[chosen].get(mode="clip")
+        targets_here = targets.at[chosen].get(mode="clip")[:, None]
+        logits = product(states, W_vocab) + b_vocab[None]
+        largest = logits.max(axis=1, keepdims=True)
+        exponentials = jnp.exp(logits - largest)
+        total = exponentials.sum(axis=1, keepdims=True)
+        right = jnp.take_along_axis(logits, targets_here, axis=1)
+        if smoothing:
+            right = (1 - smoothing) * right + smoothing * logits.mean(axis=1, keepdims=True)
+        here = jnp.where(real, jnp.log(total) + largest - right, jnp.zeros_like(right))
+        nats = nats + here.sum(dtype=nats.dtype)
+        if grads is None:
+            return nats, None
+        weight = jnp.where(real, jnp.ones_like(total), jnp.zeros_like(total))
+        at_target = jnp.arange(V)[None] == targets_here
+        dlogits = exponentials * (weight / total)
+        dlogits = dlogits - jnp.where(at_target, (1 - smoothing) * weight, jnp.zeros_like(weight))
+        if smoothing:
+            dlogits = dlogits - smoothing / V * weight
+        return nats, _Gradients(
+            grads.h.at[chosen].set(product(dlogits, W_vocab.T), mode="drop"),
+            grads.W_vocab + product(states.T, dlogits),
+            grads.b_vocab + dlogits.sum(0),
+        )
+
+    first = jnp.zeros((), jnp.float32 if half else h.dtype)
+    return lax.fori_loop(0, -(-mask.sum() // block), body, (first, zeros))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _nats(block, smoothing, h, W_vocab, b_vocab, targets, mask):
+    return _blocks(block, smoothing, h, W_vocab, b_vocab, targets, mask, gradients=False)[0]
+
+
+def _nats_fwd(block, smoothing, h, W_vocab, b_vocab, targets, mask):
+    return _blocks(block, smoothing, h, W_vocab, b_vocab, targets, mask, gradients=True)
+
+
+def _nats_bwd(block, smoothing, grads, cotangent):
+    del block, smoothing
+    return *(g * cotangent.astype(g.dtype) for g in grads), None, None
+
+
+_nats.defvjp(_nats_fwd, _nats_bwd)
