@@ -20,39 +20,12 @@ from typing import TypeVar
 
 import h5py
 import jax
-import numpy as np
+from contenders.full_size import write
 
-from jaxcap.data.coco import load_coco, write_coco
-from jaxcap.data.splits import SplitArrays
-from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.data.coco import load_coco
 
 SECONDS, GIBIBYTES = 10.0, 1.2
-SIZES = {"train": (82783, 400135), "val": (40504, 195954)}
-WORDS, LENGTH, FEATURES = 1004, 17, 512
 T = TypeVar("T")
-
-
-def random_split(rng: np.random.Generator, split: str) -> SplitArrays:
-    """A split of full size, its captions of 5 to 15 words, its URLs of up to 63 bytes."""
-    images, count = SIZES[split]
-    captions = rng.integers(4, WORDS, (count, LENGTH), dtype=np.int32)
-    ends = rng.integers(6, LENGTH, (count, 1))
-    captions[:, 0] = 1
-    captions[np.arange(LENGTH) == ends] = 2
-    captions[np.arange(LENGTH) > ends] = 0
-    return SplitArrays(
-        captions=captions,
-        image_idxs=rng.integers(0, images, count, dtype=np.int32),
-        features=rng.standard_normal((images, FEATURES), dtype=np.float32),
-        urls=[f"http://example.org/{split}/{i:0{39 - len(split)}}.jpg" for i in range(images)],
-    )
-
-
-def write(folder: str) -> None:
-    """Write the data set."""
-    rng = np.random.default_rng(0)
-    vocabulary = Vocabulary.build(f"word{i}" for i in range(WORDS - 4))
-    write_coco(folder, vocabulary, {s: random_split(rng, s) for s in SIZES}, name="random")
 
 
 def load(folder: str) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 """The loss of words from hidden states, a block of rows at a time: logits are never all kept.
 
-The logits of N captions of T words are N * T * V numbers, often more than the caches hold, which the
-plain loss writes and reads several times. Here a loop computes those of some rows, their loss and
-their gradients, and goes on to the next (as Rabe and Staats 2021, arXiv 2112.05682, do for
+The logits of N captions of T words are N * T * V numbers, often more than the caches hold, which
+the plain loss writes and reads several times. Here a loop computes those of some rows, their loss
+and their gradients, and goes on to the next (as Rabe and Staats 2021, arXiv 2112.05682, do for
 attention). Rows that are padding are left out: the loop is as long as the real words need.
 """
 

@@ -1,0 +1,98 @@
+"""What a train step keeps for its backward pass, and its peak of memory, plain and by `--remat`.
+
+    python benchmarks/memory.py
+
+For captions of 16, 64 and 256 words at N=128, D=512, W=256, H=512, V=1004: the arrays that the
+forward pass of the hidden states hands to the backward pass (parameters left out); the working
+memory that XLA plans for the whole compiled step; and the peak of resident memory of a process of
+its own that takes two steps, Python and JAX included.
+"""
+
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from absl import app, flags
+from contenders.setting import Setting
+
+from jaxcap.data.batches import Batch
+from jaxcap.learning.loop import TrainingConfig, init_state, logit_block, train_step
+from jaxcap.learning.optimiser import make_optimiser
+from jaxcap.nn.captioner import _hidden_states, init_params
+
+LENGTHS = flags.DEFINE_list("lengths", ["16", "64", "256"], "Words of a caption, T.")
+CELLS = flags.DEFINE_list("cells", ["lstm", "rnn"], "Recurrent cells.")
+NUM = flags.DEFINE_integer("num", 128, "Captions in the minibatch.", lower_bound=1)
+
+
+def kept(setting: Setting, remat: bool) -> int:
+    """Bytes that the backward pass of the hidden states is given, parameters left out."""
+    model = setting.model
+    params = jax.eval_shape(partial(init_params, config=model), jax.random.key(0))
+    features = jax.ShapeDtypeStruct((setting.N, setting.D), jnp.float32)
+    words = jax.ShapeDtypeStruct((setting.T, setting.N), jnp.int32)
+
+    def forward(params, features, words):
+        def states(params):
+            return _hidden_states(params, model, features, words, None, remat=remat)
+
+        return jax.vjp(states, params)[1]
+
+    saved = jax.tree.leaves(jax.eval_shape(forward, params, features, words))
+    shapes = {p.shape for p in params.values()}
+    return sum(x.size * x.dtype.itemsize for x in saved if x.shape not in shapes)
+
+
+def measure(setting: Setting, remat: bool) -> tuple[int, float, float]:
+    """Bytes that XLA plans, seconds of a step, and the process's peak in GiB."""
+    model, training = setting.model, TrainingConfig(batch_size=setting.N)
+    optimiser = make_optimiser(training.optimiser, 100, 1)
+    block = logit_block(setting.N * setting.T, setting.V)
+    step = jax.jit(
+        lambda state, batch: train_step(state, batch, model, optimiser, block=block, remat=remat),
+        donate_argnums=0,
+    )
+    batch = Batch(*map(jnp.asarray, setting.minibatch()))
+    state = init_state(jax.random.key(0), model, training)
+    compiled = step.lower(state, batch).compile()
+    times = []
+    for _ in range(4):
+        begin = time.perf_counter()
+        state, loss = compiled(state, batch)
+        loss.block_until_ready()
+        times.append(time.perf_counter() - begin)
+    planned = compiled.memory_analysis().temp_size_in_bytes
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, Linux KiB.
+    return (
+        planned,
+        statistics.median(times[1:]),
+        peak / (2**30 if sys.platform == "darwin" else 2**20),
+    )
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    for cell in CELLS.value:
+        for length in map(int, LENGTHS.value):
+            setting = Setting(cell=cell, N=NUM.value, T=length)
+            for remat in (False, True):
+                bytes_kept = kept(setting, remat)
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    planned, seconds, peak = pool.apply(measure, (setting, remat))
+                each = bytes_kept / (setting.N * setting.T * setting.H)
+                print(
+                    f"{cell.upper()} T={length:3} {'remat' if remat else '     '}: kept "
+                    f"{bytes_kept / 2**20:6.1f} MiB ({each:4.1f} H bytes a caption and step), "
+                    f"planned {planned / 2**20:.0f} MiB, peak {peak:.2f} GiB, {1e3 * seconds:.0f} ms",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    app.run(main)
