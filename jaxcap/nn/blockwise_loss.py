@@ -49,7 +49,7 @@ def blockwise_softmax_loss(
         smoothing: as in `temporal_softmax_loss`.
         block: words at a time.
     """
-    nats = _nats(block, smoothing, h, W_vocab, b_vocab, targets, mask)
+    nats: Array = _nats(block, smoothing, h, W_vocab, b_vocab, targets, mask)
     words = jnp.maximum(mask.sum(), 1).astype(nats.dtype)
     return CaptionLoss(per_caption=nats / num, per_word=nats / words)
 
@@ -97,7 +97,7 @@ def _blocks(block, smoothing, h, W_vocab, b_vocab, targets, mask, *, gradients):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _nats(block, smoothing, h, W_vocab, b_vocab, targets, mask):
+def _nats(block, smoothing, h, W_vocab, b_vocab, targets, mask) -> Array:
     return _blocks(block, smoothing, h, W_vocab, b_vocab, targets, mask, gradients=False)[0]
 
 
