@@ -35,7 +35,7 @@ def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
         warnings.showwarning = _show_warning
         if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         try:
             _check_devices()
             return main(argv[1:]) if arguments else main()

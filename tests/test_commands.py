@@ -6,7 +6,7 @@ import signal
 
 import numpy as np
 import pytest
-from command_calls import ROOT, assert_fails, call, start
+from command_calls import ROOT, assert_fails, call, call_anew, start
 from PIL import Image
 from tiny_data import tiny_splits
 
@@ -23,7 +23,7 @@ def trained(tiny_dir, tmp_path_factory):
     """A run on `tiny_dir`, and what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     flags = [f"--data_dir={tiny_dir}", "--num_epochs=4", *SMALL]
-    code, out, err = call("train", f"--checkpoint_dir={folder}", *flags)
+    code, out, err = call_anew("train", f"--checkpoint_dir={folder}", *flags)
     assert code == 0, err
     return folder, out, err
 

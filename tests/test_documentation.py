@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from command_calls import ROOT, environment
+from command_calls import ROOT, call, environment
 
 COMMANDS = ("prepare", "train", "sample", "evaluate", "caption", "export")
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -68,16 +68,9 @@ def named_flags(text):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_guide_names_the_flags_of_each_command(command):
-    done = subprocess.run(
-        [sys.executable, "-m", f"jaxcap.{command}", "--helpshort"],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    there = set(re.findall(r"^  --(?:\[no\])?(\w+):", done.stdout, re.M))
-    assert len(there) > 3, done.stdout + done.stderr
+    _, out, err = call(command, "--helpshort")
+    there = set(re.findall(r"^  --(?:\[no\])?(\w+):", out, re.M))
+    assert len(there) > 3, out + err
     text = section(command)
     named = named_flags(text) | {"seed", "traceback"}
     if "(#decoding)" in text:
