@@ -1,19 +1,20 @@
 """Train a captioner: `python -m jaxcap.train --flagfile launch/small.flags`."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 from absl import flags
 from tqdm import tqdm
 
-from jaxcap import command, data_flags
+from jaxcap import command, data_flags, sweep_command
 from jaxcap.command import SEED
 from jaxcap.data.batches import ORDERS
 from jaxcap.data.datasets import describe_source, load_dataset
 from jaxcap.data.projection import carry_projection
-from jaxcap.data.splits import CaptionData
+from jaxcap.data.splits import SPLITS, CaptionData, Split
 from jaxcap.data_flags import DATA_DIR, DATASET
 from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.interrupts import catch_interrupts
@@ -24,6 +25,7 @@ from jaxcap.learning.run import CURVE_FILE, Run, open_run, record_start
 from jaxcap.nn.captioner import CaptionerConfig
 from jaxcap.nn.products import PRECISIONS
 from jaxcap.scoring.truth import knows_truth, scene_truth
+from jaxcap.sweep_command import SEEDS, SWEEP, sweep
 
 PCA_FEATURES = flags.DEFINE_bool(
     "pca_features",
@@ -134,17 +136,14 @@ TENSORBOARD = flags.DEFINE_bool(
 
 flags.adopt_module_key_flags(command)
 flags.adopt_module_key_flags(data_flags)
+flags.adopt_module_key_flags(sweep_command)
 
 
 def main() -> int:
-    data_key, state_key = jax.random.split(jax.random.key(SEED.value))
-    data = load_dataset(
-        DATASET.value,
-        DATA_DIR.value,
-        pca_features=PCA_FEATURES.value,
-        max_train=MAX_TRAIN.value,
-        key=data_key,
-    )
+    data = _load(SEED.value)
+    if SWEEP.value or SEEDS.value > 1:
+        return _sweep(data)
+    _, state_key = jax.random.split(jax.random.key(SEED.value))
     run = open_run(
         Path(CHECKPOINT_DIR.value).expanduser(),
         _describe(data),
@@ -155,7 +154,9 @@ def main() -> int:
     )
     record_start(run, _flag_values())
     carry_projection(data.folder, run.folder, used=data.pca_features)
-    _print_start(run, data)
+    _print_data(data)
+    if RESUME.value:
+        print(f"resumed {run.folder} at iteration {int(run.state.step)}")
     with catch_interrupts() as interrupt:
         try:
             last = _train(run, data, stop=lambda: bool(interrupt))
@@ -175,6 +176,40 @@ def main() -> int:
         print("claims in the captions of the validation scenes:")
         print(scene_truth(last.state.params, run.info.model, data, data.val))
     return 0
+
+
+def _load(seed: int, splits: Sequence[str] = SPLITS) -> CaptionData:
+    """The data of a run with that seed."""
+    data_key, _ = jax.random.split(jax.random.key(seed))
+    return load_dataset(
+        DATASET.value,
+        DATA_DIR.value,
+        pca_features=PCA_FEATURES.value,
+        max_train=MAX_TRAIN.value,
+        key=data_key,
+        splits=splits,
+    )
+
+
+def _sweep(data: CaptionData) -> int:
+    """Train many captioners on the data, or for --max_train on what each one's seed draws of it."""
+    _print_data(data)
+
+    def train_split(seed: int) -> Split:
+        drawn = _load(seed, ["train"]).train
+        return replace(drawn, features=data.train.features)
+
+    return sweep(
+        Path(CHECKPOINT_DIR.value).expanduser(),
+        _describe(data),
+        data,
+        train_split if MAX_TRAIN.value else None,
+        _flag_values(),
+        resume=RESUME.value,
+        overwrite=OVERWRITE.value,
+        init_from=Path(INIT_FROM.value).expanduser() if INIT_FROM.value else None,
+        tensorboard=TENSORBOARD.value,
+    )
 
 
 def _describe(data: CaptionData) -> CheckpointInfo:
@@ -230,14 +265,12 @@ def _flag_values() -> dict[str, object]:
     }
 
 
-def _print_start(run: Run, data: CaptionData) -> None:
+def _print_data(data: CaptionData) -> None:
     counts = ", ".join(
         f"{split}: {len(arrays.captions):,} captions of {len(arrays.features):,} images"
         for split, arrays in data.splits.items()
     )
     print(f"data: {data.name}, {counts}, {len(data.vocabulary):,} words")
-    if RESUME.value:
-        print(f"resumed {run.folder} at iteration {int(run.state.step)}")
 
 
 def _train(run: Run, data: CaptionData, stop: Callable[[], bool]) -> Progress:

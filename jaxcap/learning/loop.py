@@ -151,7 +151,7 @@ def train_step(
     batch: Batch,
     model: CaptionerConfig,
     optimiser: optax.GradientTransformation,
-    smoothing: float = 0.0,
+    smoothing: float | Float[Array, ""] = 0.0,
     widths: tuple[int, ...] = (),
     block: int | None = None,
     remat: bool = False,
@@ -224,18 +224,18 @@ MakeSteps = Callable[[TrainState, CaptionSet, int], Steps]
 """Compiles such a function for so many minibatches."""
 
 
-@partial(jax.jit, static_argnames=("model", "training", "count"), donate_argnames="state")
-def train_steps(
+def scan_steps(
     state: TrainState,
     data: CaptionSet,
     *,
     model: CaptionerConfig,
     training: TrainingConfig,
     count: int,
+    cut: bool = True,
 ) -> tuple[TrainState, StepsResult]:
     """Train on the next `count` minibatches, which must be of one epoch.
 
-    `state` is donated: its buffers are reused and it must not be read again.
+    With `cut` the minibatches of the order "buckets" are computed no wider than they need.
     """
     num_captions = len(data.captions)
     optimiser = make_optimiser(
@@ -250,7 +250,7 @@ def train_steps(
         training.order,
     )
     columns = data.captions.shape[1]
-    widths = _bucket_widths(columns) if training.order == "buckets" else ()
+    widths = _bucket_widths(columns) if cut and training.order == "buckets" else ()
     block = logit_block(training.batch_size * (columns - 1), model.vocab_size)
 
     def body(state: TrainState, rows: Array) -> tuple[TrainState, Array]:
@@ -269,6 +269,12 @@ def train_steps(
     with matmul_precision(training.matmul_precision):
         state, losses = lax.scan(body, state, rows)
     return state, StepsResult(losses, all_finite(state.params))
+
+
+train_steps = jax.jit(
+    scan_steps, static_argnames=("model", "training", "count", "cut"), donate_argnames="state"
+)
+"""`scan_steps` compiled; `state` is donated: it is reused and must not be read again."""
 
 
 def logit_block(words: int, vocab_size: int) -> int | None:
@@ -373,7 +379,7 @@ def fit(
         FloatingPointError: a loss or a parameter became NaN or infinite; the message says when.
     """
     data = CaptionSet.of(train)
-    val_data = None if val is None else _subset(CaptionSet.of(val), training.val_captions)
+    val_data = None if val is None else subset(CaptionSet.of(val), training.val_captions)
     per_epoch = training.steps_per_epoch(len(data.captions))
     total = training.num_epochs * per_epoch
     make_steps = make_steps or partial(_compile_train_steps, model, training)
@@ -388,7 +394,7 @@ def fit(
         state, result = compiled[count](state, data)
         losses = np.asarray(result.losses)
         seconds = clock() - begin
-        _check_finite(losses, bool(result.params_finite), iteration)
+        check_finite(losses, bool(result.params_finite), iteration)
         iteration += count
         epoch = iteration // per_epoch if iteration % per_epoch == 0 else None
         measured = score = None
@@ -410,7 +416,7 @@ def _compile_train_steps(
     return train_steps.lower(state, data, model=model, training=training, count=count).compile()
 
 
-def _subset(data: CaptionSet, num: int) -> CaptionSet:
+def subset(data: CaptionSet, num: int) -> CaptionSet:
     """At most `num` captions of `data`, the same for every run."""
     if num >= len(data.captions):
         return data
@@ -418,7 +424,8 @@ def _subset(data: CaptionSet, num: int) -> CaptionSet:
     return data._replace(captions=data.captions[rows], image_idxs=data.image_idxs[rows])
 
 
-def _check_finite(losses: np.ndarray, params_finite: bool, before: int) -> None:
+def check_finite(losses: np.ndarray, params_finite: bool, before: int) -> None:
+    """Raise a `FloatingPointError` where a call after `before` minibatches met NaN or infinity."""
     remedy = "try a smaller --learning_rate or --clip_norm=5"
     bad = np.flatnonzero(~np.isfinite(losses))
     if bad.size:

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import optax
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxcap.nn.traced import is_zero
 
 SCHEDULES = ("exponential", "cosine")
 
@@ -54,9 +59,17 @@ def learning_rate_schedule(
     """
     if config.lr_schedule == "cosine":
         return optax.cosine_decay_schedule(config.learning_rate, steps_per_epoch * num_epochs)
-    return optax.exponential_decay(
-        config.learning_rate, steps_per_epoch, config.lr_decay, staircase=True
-    )
+    if isinstance(config.lr_decay, float):
+        return optax.exponential_decay(
+            config.learning_rate, steps_per_epoch, config.lr_decay, staircase=True
+        )
+
+    # Optax refuses a decay that is traced, as in a sweep.
+    def exponential(count: ArrayLike) -> Array:
+        epoch = jnp.floor(jnp.asarray(count) / steps_per_epoch)
+        return config.learning_rate * jnp.power(config.lr_decay, epoch)
+
+    return exponential
 
 
 def make_optimiser(
@@ -64,10 +77,10 @@ def make_optimiser(
 ) -> optax.GradientTransformation:
     """Adam (Kingma and Ba 2015) with Optax's defaults, which are those of the course's code."""
     schedule = learning_rate_schedule(config, steps_per_epoch, num_epochs)
-    if config.weight_decay:
-        update = optax.adamw(schedule, weight_decay=config.weight_decay)
-    else:
+    if is_zero(config.weight_decay):
         update = optax.adam(schedule)
+    else:
+        update = optax.adamw(schedule, weight_decay=config.weight_decay)
     if config.clip_norm is None:
         return update
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), update)

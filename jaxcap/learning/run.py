@@ -7,6 +7,7 @@ each start of the run was made.
 import json
 import math
 import platform
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -98,7 +99,7 @@ class Run:
                 make_steps=make_steps,
             ):
                 metrics.write(progress)
-                validation = _validation(progress, training)
+                validation = validation_of(progress, training)
                 improved = validation.rank is not None and validation.rank < lowest
                 if improved and validation.rank is not None:
                     best_at, lowest = progress.iteration, validation.rank
@@ -148,7 +149,13 @@ def open_run(
         raise ValueError(
             "--objective=cider goes on from a captioner that can write: name its run by --init_from"
         )
-    params = None if init_from is None else _initial_params(init_from, info)
+    params = None if init_from is None else initial_params(init_from, info)
+    checkpoints = prepare_folder(folder, overwrite=overwrite)
+    return Run(folder, info, init_state(state_key, info.model, info.training, params), checkpoints)
+
+
+def prepare_folder(folder: Path, *, overwrite: bool) -> Checkpoints:
+    """Make a folder ready for a new run or sweep; arguments and errors are those of `open_run`."""
     if _holds_run(folder):
         if not overwrite:
             raise FileExistsError(
@@ -160,22 +167,25 @@ def open_run(
         raise FileExistsError(
             f"{folder}: is a file, expected a folder: give another --checkpoint_dir"
         )
-    state = init_state(state_key, info.model, info.training, params)
     try:
-        checkpoints = Checkpoints(folder, create=True)
+        return Checkpoints(folder, create=True)
     except FileExistsError:
         raise
     except OSError as error:
         raise OSError(
             f"{folder}: cannot be written ({error.strerror}): give another --checkpoint_dir"
         ) from error
-    return Run(folder, info, state, checkpoints)
 
 
 def _resume(folder: Path, info: CheckpointInfo, state_key: jax.Array) -> Run:
     if not _holds_run(folder):
         raise FileNotFoundError(
             f"{folder}: holds no run to resume: leave out --resume to start one"
+        )
+    if any(map(_is_member, folder.iterdir())):
+        raise ValueError(
+            f"{folder}: holds a sweep, which cannot be resumed: train its best captioner further "
+            "by --init_from and another --checkpoint_dir"
         )
     checkpoints = Checkpoints(folder, create=True)
     like = init_state(state_key, info.model, info.training)
@@ -199,7 +209,8 @@ def _resume(folder: Path, info: CheckpointInfo, state_key: jax.Array) -> Run:
     return Run(folder, info, state, checkpoints)
 
 
-def _validation(progress: Progress, training: TrainingConfig) -> Validation:
+def validation_of(progress: Progress, training: TrainingConfig) -> Validation:
+    """What was measured at the end of an epoch, if this was one."""
     loss = None if progress.val is None else float(progress.val.per_caption)
     if loss is not None and not math.isfinite(loss):
         loss = None
@@ -210,7 +221,8 @@ def _num_captions(info: CheckpointInfo) -> int:
     return info.source.get("max_train") or info.data["counts"]["train"]["captions"]
 
 
-def _initial_params(folder: Path, info: CheckpointInfo) -> Params:
+def initial_params(folder: Path, info: CheckpointInfo) -> Params:
+    """The parameters of the run in `folder`, refused where `info` needs others."""
     checkpoints = Checkpoints(folder)
     _, (params, found) = checkpoints.load_newest(checkpoints.load_params)
     found.check_vocabulary(info.vocabulary, Path(info.source.get("folder", "")), folder)
@@ -227,17 +239,34 @@ def _initial_params(folder: Path, info: CheckpointInfo) -> Params:
 
 def _holds_run(folder: Path) -> bool:
     return folder.is_dir() and any(
-        is_checkpoint(path) or path.name == METRICS_FILE for path in folder.iterdir()
+        is_checkpoint(path) or path.name == METRICS_FILE or _is_member(path)
+        for path in folder.iterdir()
     )
 
 
+def _is_member(path: Path) -> bool:
+    """Whether a folder is that of a sweep's member, and not that of a run which is named alike."""
+    named = re.fullmatch(r"([a-z_]+=[^=,]+,)*seed=\d+", path.name) is not None
+    return named and (path / METRICS_FILE).is_file() and not (path / RECORD_FILE).exists()
+
+
 def _delete_run(folder: Path) -> None:
-    """Delete what a run writes, and nothing else that may lie in the folder."""
+    """Delete what a run or sweep writes, and nothing else that may lie in the folder."""
     for path in folder.iterdir():
         if is_checkpoint(path):
             shutil.rmtree(path)
-        elif path.name in _RUN_FILES or path.name.startswith("events.out.tfevents."):
+        elif _is_member(path):
+            for measured in filter(_is_measured, list(path.iterdir())):
+                measured.unlink()
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path.name in _RUN_FILES or _is_measured(path):
             path.unlink()
+
+
+def _is_measured(path: Path) -> bool:
+    """Whether a file is what `MetricsWriter` writes."""
+    return path.name == METRICS_FILE or path.name.startswith("events.out.tfevents.")
 
 
 def _version(package: str) -> str | None:
@@ -249,7 +278,12 @@ def _version(package: str) -> str | None:
 
 def record_start(run: Run, flags: dict[str, Any]) -> None:
     """Add to the run's record how it was started: flags, seed, versions, machine."""
-    path = run.folder / RECORD_FILE
+    record(run.folder, int(run.state.step), run.info.seed, flags)
+
+
+def record(folder: Path, iteration: int, seed: int, flags: dict[str, Any]) -> None:
+    """Add to a folder's record how a run or sweep was started."""
+    path = folder / RECORD_FILE
     starts = []
     if path.exists():
         try:
@@ -260,8 +294,8 @@ def record_start(run: Run, flags: dict[str, Any]) -> None:
             warnings.warn(f"{path}: cannot be read ({error}), kept as {aside.name}", stacklevel=2)
     starts.append(
         {
-            "iteration": int(run.state.step),
-            "seed": run.info.seed,
+            "iteration": iteration,
+            "seed": seed,
             "flags": flags,
             "versions": {name: _version(name) for name in _PACKAGES},
             "python": platform.python_version(),

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxcap.nn.losses import CaptionLoss
 from jaxcap.nn.products import product
+from jaxcap.nn.traced import is_zero
 
 
 class _Gradients(NamedTuple):
@@ -31,7 +32,7 @@ def blockwise_softmax_loss(
     targets: Int[Array, " R"],
     mask: Bool[Array, " R"],
     num: int,
-    smoothing: float = 0.0,
+    smoothing: float | Float[Array, ""] = 0.0,
     *,
     block: int,
 ) -> CaptionLoss:
@@ -49,12 +50,12 @@ def blockwise_softmax_loss(
         smoothing: as in `temporal_softmax_loss`.
         block: words at a time.
     """
-    nats: Array = _nats(block, smoothing, h, W_vocab, b_vocab, targets, mask)
+    nats: Array = _nats(block, h, W_vocab, b_vocab, targets, mask, smoothing)
     words = jnp.maximum(mask.sum(), 1).astype(nats.dtype)
     return CaptionLoss(per_caption=nats / num, per_word=nats / words)
 
 
-def _blocks(block, smoothing, h, W_vocab, b_vocab, targets, mask, *, gradients):
+def _blocks(block, h, W_vocab, b_vocab, targets, mask, smoothing, *, gradients):
     """Nats of all words, and their gradients or None."""
     R, V = len(h), W_vocab.shape[1]
     blocks = -(-R // block)
@@ -74,7 +75,7 @@ def _blocks(block, smoothing, h, W_vocab, b_vocab, targets, mask, *, gradients):
         exponentials = jnp.exp(logits - largest)
         total = exponentials.sum(axis=1, keepdims=True)
         right = jnp.take_along_axis(logits, targets_here, axis=1)
-        if smoothing:
+        if not is_zero(smoothing):
             right = (1 - smoothing) * right + smoothing * logits.mean(axis=1, keepdims=True)
         here = jnp.where(real, jnp.log(total) + largest - right, jnp.zeros_like(right))
         nats = nats + here.sum(dtype=nats.dtype)
@@ -84,7 +85,7 @@ def _blocks(block, smoothing, h, W_vocab, b_vocab, targets, mask, *, gradients):
         at_target = jnp.arange(V)[None] == targets_here
         dlogits = exponentials * (weight / total)
         dlogits = dlogits - jnp.where(at_target, (1 - smoothing) * weight, jnp.zeros_like(weight))
-        if smoothing:
+        if not is_zero(smoothing):
             dlogits = dlogits - smoothing / V * weight
         return nats, _Gradients(
             grads.h.at[chosen].set(product(dlogits, W_vocab.T), mode="drop"),
@@ -96,18 +97,18 @@ def _blocks(block, smoothing, h, W_vocab, b_vocab, targets, mask, *, gradients):
     return lax.fori_loop(0, -(-mask.sum() // block), body, (first, zeros))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _nats(block, smoothing, h, W_vocab, b_vocab, targets, mask) -> Array:
-    return _blocks(block, smoothing, h, W_vocab, b_vocab, targets, mask, gradients=False)[0]
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _nats(block, *inputs) -> Array:
+    return _blocks(block, *inputs, gradients=False)[0]
 
 
-def _nats_fwd(block, smoothing, h, W_vocab, b_vocab, targets, mask):
-    return _blocks(block, smoothing, h, W_vocab, b_vocab, targets, mask, gradients=True)
+def _nats_fwd(block, *inputs):
+    return _blocks(block, *inputs, gradients=True)
 
 
-def _nats_bwd(block, smoothing, grads, cotangent):
-    del block, smoothing
-    return *(g * cotangent.astype(g.dtype) for g in grads), None, None
+def _nats_bwd(block, grads, cotangent):
+    del block
+    return *(g * cotangent.astype(g.dtype) for g in grads), None, None, None
 
 
 _nats.defvjp(_nats_fwd, _nats_bwd)

@@ -43,6 +43,7 @@ from jaxcap.nn.recurrent import (
     rnn_of_products,
     rnn_step,
 )
+from jaxcap.nn.traced import is_zero
 
 Params = dict[str, Array]
 CellCarry = RNNCarry | LSTMCarry | PyTree
@@ -172,9 +173,9 @@ def _cell_params(params: Params) -> CellParams:
     return CellParams(params["Wx"], params["Wh"], params["b"])
 
 
-def _dropout(key: Array | None, x: Array, rate: float) -> Array:
+def _dropout(key: Array | None, x: Array, rate: float | Array) -> Array:
     """Inverted dropout; the identity without a key or with a rate of 0."""
-    if key is None or rate == 0:
+    if key is None or is_zero(rate):
         return x
     keep = jax.random.bernoulli(key, 1 - rate, x.shape)
     return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))
@@ -196,8 +197,8 @@ def _hidden_states(
     feed = None
     if config.feed_features:
         feed = _dropout(keys[3], features, config.dropout) @ params["W_feed"]
-    dropped = key is not None and config.dropout > 0
-    if config.linen_cell is None and words.size > config.vocab_size and not dropped:
+    plain = key is None or is_zero(config.dropout)
+    if config.linen_cell is None and words.size > config.vocab_size and plain:
         unroll, inputs = _unroll_by_table(params, feed), words
     else:
         x = _dropout(keys[1], params["W_embed"][words], config.dropout)
@@ -291,7 +292,7 @@ def caption_loss(
     captions: Int[Array, "N L"],
     key: Array | None = None,
     null: int = 0,
-    smoothing: float = 0.0,
+    smoothing: float | Float[Array, ""] = 0.0,
     weights: Float[Array, " N"] | None = None,
     block: int | None = None,
     remat: bool = False,

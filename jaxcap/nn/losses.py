@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxcap.nn.traced import is_zero
+
 
 class CaptionLoss(NamedTuple):
     """Negative log-likelihood of captions, in nats, averaged in two ways.
@@ -24,7 +26,7 @@ def temporal_softmax_loss(
     targets: Int[Array, "*B"],
     mask: Bool[Array, "*B"],
     num: int,
-    smoothing: float = 0.0,
+    smoothing: float | Float[Array, ""] = 0.0,
     weights: Float[Array, "*B"] | None = None,
 ) -> CaptionLoss:
     """Softmax cross-entropy of each word, summed over time and averaged over the batch.
@@ -43,7 +45,7 @@ def temporal_softmax_loss(
     """
     log_normaliser = jax.nn.logsumexp(logits, axis=-1)
     chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    if smoothing:
+    if not is_zero(smoothing):
         chosen = (1 - smoothing) * chosen + smoothing * logits.mean(axis=-1)
     nats = jnp.where(mask, log_normaliser - chosen, jnp.zeros_like(chosen))
     if weights is not None:

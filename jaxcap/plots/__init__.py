@@ -8,10 +8,17 @@ try:
 except ImportError as error:
     raise ImportError("figures need Matplotlib: pip install 'jaxcap[plots]'") from error
 
-from jaxcap.plots.curves import loss_curve
+from jaxcap.plots.curves import loss_curve, sweep_curves
 from jaxcap.plots.figures import save_figure
 from jaxcap.plots.gates import gate_maps
 from jaxcap.plots.grids import caption_grid
 from jaxcap.plots.words import probability_strip
 
-__all__ = ["caption_grid", "gate_maps", "loss_curve", "probability_strip", "save_figure"]
+__all__ = [
+    "caption_grid",
+    "gate_maps",
+    "loss_curve",
+    "probability_strip",
+    "save_figure",
+    "sweep_curves",
+]

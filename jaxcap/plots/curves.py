@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from jaxcap.plots.figures import figure_of
@@ -61,6 +64,37 @@ def loss_curve(
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return figure_of(ax)
+
+
+def sweep_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Losses of many runs in one picture, up to the largest that one of them began with.
+
+    Args:
+        runs: rows of each run's metrics by its name, the best first; see `loss_curve`.
+
+    Returns:
+        The figure. Training losses are solid and validation losses dashed, in the colour of the
+        run that the legend gives.
+
+    Raises:
+        ValueError: a run has no losses.
+    """
+    ax = Figure(figsize=(9, 5), layout="constrained").subplots()
+    spread = np.linspace(0.05, 0.95, max(len(runs), 1))
+    ax.set_prop_cycle(color=[to_hex(color) for color in colormaps["turbo"](spread)])
+    figure = loss_curve(runs, ax)
+    trained = [line for line in ax.get_lines() if str(line.get_label()).endswith(", training")]
+    names = dict(zip(runs, trained, strict=True))
+    ax.legend(
+        list(names.values()),
+        list(names),
+        frameon=False,
+        fontsize="x-small",
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+    )
+    ax.set_ylim(0, 1.05 * max(rows[0]["loss"] for rows in runs.values()))
+    return figure
 
 
 def smooth(values: Sequence[float], weight: float) -> list[float]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxcap.plots import loss_curve
+from jaxcap.plots import loss_curve, sweep_curves
 from jaxcap.plots.curves import smooth
 
 ROWS = [
@@ -30,6 +30,17 @@ def test_loss_curves_of_several_runs_share_an_axis():
     assert len(ax.get_lines()) == 3
     figure = loss_curve({"more": ROWS}, ax=ax)
     assert len(figure.axes[0].get_lines()) == 5
+
+
+def test_curves_of_a_sweep_have_a_colour_and_a_name_each():
+    runs = {f"seed={seed}": ROWS for seed in range(11)}
+    runs["seed=11"] = [{"iteration": 1, "loss": 80.0}, {"iteration": 2, "loss": 1e6}]
+    (ax,) = sweep_curves(runs).axes
+    lines = ax.get_lines()
+    assert len(lines) == 11 * 2 + 1
+    assert len({line.get_color() for line in lines if line.get_linestyle() == "-"}) == 12
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(runs)
+    assert 80 < ax.get_ylim()[1] < 100
 
 
 def test_smoothing_draws_the_mean_over_the_losses():
