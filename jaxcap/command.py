@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,20 +12,30 @@ from absl import app, flags, logging
 from jax.errors import JaxRuntimeError
 
 from jaxcap.data.cache import cache_folder
+from jaxcap.learning import processes
 
 SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
 TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an error arose.")
 
 
-def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
+_ERRORS = (OSError, ValueError, ArithmeticError, ImportError, JaxRuntimeError)
+"""What the library raises on bad input."""
+
+
+def run(
+    main: Callable[..., int | None],
+    *,
+    arguments: bool = False,
+    connect: Callable[[], None] | None = None,
+) -> None:
     """Read the flags, call `main`, and leave with its exit code.
 
     With `arguments`, `main` is called with the list of what stands beside the flags; otherwise
-    anything there is an error.
+    anything there is an error. `connect` is called before JAX touches a device.
 
-    An error that the library raises on bad input becomes one line on stderr and exit code 1.
-    Compiled programs are kept between runs in the user's cache folder, unless
-    `JAX_COMPILATION_CACHE_DIR` names another.
+    An error that the library raises on bad input, or that the end of another process causes,
+    becomes one line on stderr and exit code 1. Compiled programs are kept between runs in the
+    user's cache folder, unless `JAX_COMPILATION_CACHE_DIR` names another.
     """
 
     def guarded(argv: list[str]) -> int | None:
@@ -37,14 +48,27 @@ def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         try:
+            if connect is not None:
+                connect()
             _check_devices()
-            return main(argv[1:]) if arguments else main()
-        except (OSError, ValueError, ArithmeticError, ImportError, JaxRuntimeError) as error:
-            if TRACEBACK.value:
-                raise
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            code = main(argv[1:]) if arguments else main()
+            processes.part()
+            return code
+        except Exception as error:
+            said = processes.explain_loss(error)
+            if said is None and isinstance(error, _ERRORS):
+                said = " ".join(str(error).split())
+            if TRACEBACK.value or said is None:
+                if not processes.joined():
+                    raise
+                # What is raised would wait for the other processes.
+                traceback.print_exc()
+            else:
+                print(f"error: {said}", file=sys.stderr)
+            processes.leave(1)
             return 1
         except KeyboardInterrupt:
+            processes.leave(130)
             return 130
 
     app.run(guarded)

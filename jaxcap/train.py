@@ -1,23 +1,30 @@
 """Train a captioner: `python -m jaxcap.train --flagfile launch/small.flags`."""
 
+import json
+import os
 import sys
+import zlib
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
 import jax
 from absl import flags
+from jax.sharding import NamedSharding
 from tqdm import tqdm
 
-from jaxcap import command, data_flags, sweep_command
+from jaxcap import command, data_flags, scale_flags, sweep_command
 from jaxcap.command import SEED
 from jaxcap.data.batches import ORDERS
 from jaxcap.data.datasets import describe_source, load_dataset
 from jaxcap.data.projection import carry_projection
 from jaxcap.data.splits import SPLITS, CaptionData, Split
 from jaxcap.data_flags import DATA_DIR, DATASET
+from jaxcap.learning import processes
 from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.interrupts import catch_interrupts
+from jaxcap.learning.layout import make_layout
 from jaxcap.learning.loop import MEASURES, OBJECTIVES, Progress, TrainingConfig
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.optimiser import SCHEDULES, OptimiserConfig
@@ -136,14 +143,28 @@ TENSORBOARD = flags.DEFINE_bool(
 
 flags.adopt_module_key_flags(command)
 flags.adopt_module_key_flags(data_flags)
+flags.adopt_module_key_flags(scale_flags)
 flags.adopt_module_key_flags(sweep_command)
 
 
 def main() -> int:
-    data = _load(SEED.value)
     if SWEEP.value or SEEDS.value > 1:
-        return _sweep(data)
+        return _sweep()
+    if processes.is_first():
+        return _train_one()
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        return _train_one()
+
+
+def _train_one() -> int:
+    layout = make_layout(
+        BATCH_SIZE.value,
+        batch_shards=_batch_shards(),
+        vocab_shards=scale_flags.VOCAB_SHARDS.value,
+    )
+    data = _load(SEED.value, sharding=layout and layout.rows)
     _, state_key = jax.random.split(jax.random.key(SEED.value))
+    processes.check_same(_digest(data), "flags or data")
     run = open_run(
         Path(CHECKPOINT_DIR.value).expanduser(),
         _describe(data),
@@ -151,17 +172,19 @@ def main() -> int:
         resume=RESUME.value,
         overwrite=OVERWRITE.value,
         init_from=Path(INIT_FROM.value).expanduser() if INIT_FROM.value else None,
+        layout=layout,
     )
-    record_start(run, _flag_values())
-    carry_projection(data.folder, run.folder, used=data.pca_features)
+    if processes.is_first():
+        record_start(run, _flag_values())
+        carry_projection(data.folder, run.folder, used=data.pca_features)
     _print_data(data)
-    if RESUME.value:
-        print(f"resumed {run.folder} at iteration {int(run.state.step)}")
+    _print_start(run)
     with catch_interrupts() as interrupt:
         try:
-            last = _train(run, data, stop=lambda: bool(interrupt))
+            last = _train(run, data, stop=interrupt.anywhere)
         finally:
-            _draw_curve(run.folder)
+            if processes.is_first():
+                _draw_curve(run.folder)
     if interrupt:
         left = last.num_iterations - last.iteration
         remedy = "the same command with --resume goes on" if left else "it was the last"
@@ -173,12 +196,16 @@ def main() -> int:
             f"--patience={PATIENCE.value} epochs"
         )
     if knows_truth(data):
-        print("claims in the captions of the validation scenes:")
-        print(scene_truth(last.state.params, run.info.model, data, data.val))
+        params = last.state.params if layout is None else layout.whole(last.state.params)
+        if processes.is_first():
+            print("claims in the captions of the validation scenes:")
+            print(scene_truth(params, run.info.model, data, data.val))
     return 0
 
 
-def _load(seed: int, splits: Sequence[str] = SPLITS) -> CaptionData:
+def _load(
+    seed: int, splits: Sequence[str] = SPLITS, sharding: NamedSharding | None = None
+) -> CaptionData:
     """The data of a run with that seed."""
     data_key, _ = jax.random.split(jax.random.key(seed))
     return load_dataset(
@@ -188,11 +215,17 @@ def _load(seed: int, splits: Sequence[str] = SPLITS) -> CaptionData:
         max_train=MAX_TRAIN.value,
         key=data_key,
         splits=splits,
+        sharding=sharding,
     )
 
 
-def _sweep(data: CaptionData) -> int:
+def _sweep() -> int:
     """Train many captioners on the data, or for --max_train on what each one's seed draws of it."""
+    if jax.process_count() > 1:
+        raise ValueError(
+            "--sweep and --seeds train on one device: start one process, or one run a value"
+        )
+    data = _load(SEED.value)
     _print_data(data)
 
     def train_split(seed: int) -> Split:
@@ -210,6 +243,20 @@ def _sweep(data: CaptionData) -> int:
         init_from=Path(INIT_FROM.value).expanduser() if INIT_FROM.value else None,
         tensorboard=TENSORBOARD.value,
     )
+
+
+def _batch_shards() -> int | None:
+    """As the flag says; the objective that trains on one device takes one of several."""
+    if OBJECTIVE.value == "cider" and jax.process_count() == 1:
+        return scale_flags.BATCH_SHARDS.value or 1
+    return scale_flags.BATCH_SHARDS.value
+
+
+def _digest(data: CaptionData) -> int:
+    """Of what all processes must be given alike: the data, and the flags but for paths."""
+    own = ("process_id", "data_dir", "checkpoint_dir", "init_from")
+    flags = {name: value for name, value in _flag_values().items() if name not in own}
+    return zlib.crc32(json.dumps([flags, data.identity()]).encode()) >> 1
 
 
 def _describe(data: CaptionData) -> CheckpointInfo:
@@ -267,17 +314,26 @@ def _flag_values() -> dict[str, object]:
 
 def _print_data(data: CaptionData) -> None:
     counts = ", ".join(
-        f"{split}: {len(arrays.captions):,} captions of {len(arrays.features):,} images"
+        f"{split}: {arrays.num_captions:,} captions of {arrays.num_images:,} images"
         for split, arrays in data.splits.items()
     )
     print(f"data: {data.name}, {counts}, {len(data.vocabulary):,} words")
+
+
+def _print_start(run: Run) -> None:
+    if run.layout is not None:
+        shards = ", ".join(f"{size} {axis}" for axis, size in run.layout.mesh.shape.items())
+        print(f"devices: {run.layout.mesh.size} of {jax.process_count()} processes ({shards})")
+    if RESUME.value:
+        print(f"resumed {run.folder} at iteration {int(run.state.step)}")
 
 
 def _train(run: Run, data: CaptionData, stop: Callable[[], bool]) -> Progress:
     """Train, print the notebook's log lines, and show a progress bar on a terminal."""
     start = int(run.state.step)
     progress = None
-    with tqdm(initial=start, unit="it", disable=not sys.stderr.isatty()) as bar:
+    hidden = not (processes.is_first() and sys.stderr.isatty())
+    with tqdm(initial=start, unit="it", disable=hidden) as bar:
         for progress, saved in run.train(
             data, save_every=SAVE_EVERY.value, tensorboard=TENSORBOARD.value, stop=stop
         ):
@@ -324,4 +380,4 @@ def _draw_curve(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, connect=scale_flags.connect)

@@ -26,12 +26,12 @@ def environment():
     return {**os.environ, "JAXCAP_CACHE": folder}
 
 
-def start(command, *arguments):
-    """Start a command; the caller ends it."""
+def start(command, *arguments, **variables):
+    """Start a command, with environment variables; the caller ends it."""
     return subprocess.Popen(
         [sys.executable, "-m", f"jaxcap.{command}", *map(str, arguments)],
         cwd=ROOT,
-        env=environment(),
+        env={**environment(), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -37,6 +37,14 @@ RUN = {
         "python -m jaxcap.evaluate --checkpoint checkpoints/mine --split val --beam 3 "
         "--sheet sheet.html": {},
     },
+    "docs/scale.md": {
+        "python -m jaxcap.train --flagfile launch/coco.flags --data_dir=DIR --batch_size=1024": {
+            "--data_dir=DIR --batch_size=1024": "--data_dir=course --batch_size=4 --num_epochs=1",
+        },
+        'flags="--flagfile launch/coco.flags --data_dir=DIR --checkpoint_dir=checkpoints/two"': {
+            "--data_dir=DIR": "--data_dir=course --batch_size=4 --num_epochs=1",
+        },
+    },
 }
 
 # Blocks that are not run, by document and first line, and why.

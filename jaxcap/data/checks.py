@@ -13,32 +13,51 @@ from jaxcap.data.splits import SplitArrays
 
 
 def check_captions(
-    captions: Integer[np.ndarray, "M L"], where: str, words: int, vocabulary: str
+    captions: Integer[np.ndarray, "M L"],
+    where: str,
+    words: int,
+    vocabulary: str,
+    first_row: int = 0,
 ) -> None:
-    """Every id lies in [0, words), `vocabulary` being the file of the words."""
+    """Every id lies in [0, words), `vocabulary` being the file of the words.
+
+    Rows are counted from `first_row`.
+    """
     if captions.min() >= 0 and captions.max() < words:
         return
     row, column = np.argwhere((captions < 0) | (captions >= words))[0].tolist()
     raise ValueError(
-        f"{where} row {row} holds the id {captions[row, column]}, expected 0 to {words - 1}, "
-        f"for {vocabulary} has {words} words; use the vocabulary the captions were written with"
+        f"{where} row {first_row + row} holds the id {captions[row, column]}, expected 0 to "
+        f"{words - 1}, for {vocabulary} has {words} words; use the vocabulary the captions were "
+        "written with"
     )
 
 
-def check_image_idxs(
-    image_idxs: Integer[np.ndarray, "M"], where: str, captions: int, images: int, features: str
-) -> None:
-    """There is one index a caption, each in [0, images), `features` being where the images are."""
-    if len(image_idxs) != captions:
+def check_one_a_caption(image_idxs: int, where: str, captions: int) -> None:
+    """There is one image index a caption."""
+    if image_idxs != captions:
         raise ValueError(
-            f"{where} has {len(image_idxs)} entries for {captions} captions, expected one a "
+            f"{where} has {image_idxs} entries for {captions} captions, expected one a "
             "caption; take both from one data set"
         )
+
+
+def check_image_idxs(
+    image_idxs: Integer[np.ndarray, "M"],
+    where: str,
+    images: int,
+    features: str,
+    first_row: int = 0,
+) -> None:
+    """Each index lies in [0, images), `features` being where the images are.
+
+    Rows are counted from `first_row`.
+    """
     if image_idxs.min() >= 0 and image_idxs.max() < images:
         return
     row = np.argmax((image_idxs < 0) | (image_idxs >= images))
     raise ValueError(
-        f"{where} row {row} is image {image_idxs[row]}, expected 0 to {images - 1}, "
+        f"{where} row {first_row + row} is image {image_idxs[row]}, expected 0 to {images - 1}, "
         f"for {features} has {images} images; use the features made with these captions"
     )
 
@@ -85,9 +104,8 @@ def check_arrays(split: str, arrays: SplitArrays, words: int) -> None:
             )
     images = len(arrays.features)
     check_captions(arrays.captions, f"{split}.captions", words, "the vocabulary")
-    check_image_idxs(
-        arrays.image_idxs, f"{split}.image_idxs", len(arrays.captions), images, f"{split}.features"
-    )
+    check_one_a_caption(len(arrays.image_idxs), f"{split}.image_idxs", len(arrays.captions))
+    check_image_idxs(arrays.image_idxs, f"{split}.image_idxs", images, f"{split}.features")
     check_finite(arrays.features, f"{split}.features")
     if arrays.urls:
         check_urls(len(arrays.urls), f"{split}.urls", images, f"{split}.features")

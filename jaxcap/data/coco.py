@@ -16,7 +16,7 @@ A data folder holds, for each split (`train`, `val`) of M captions of L ids over
 Everything is checked while it is read, so that what `load_coco` returns can be indexed blindly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
@@ -26,9 +26,16 @@ import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jax.sharding import NamedSharding
+from jaxtyping import Array, Int, Integer
 
-from jaxcap.data.checks import check_captions, check_image_idxs, check_urls, check_widths
+from jaxcap.data.checks import (
+    check_captions,
+    check_image_idxs,
+    check_one_a_caption,
+    check_urls,
+    check_widths,
+)
 from jaxcap.data.coco_writing import write_coco
 from jaxcap.data.hdf5 import find_dataset, open_hdf5, place, read_features, read_integers
 from jaxcap.data.json_files import read_json
@@ -39,6 +46,7 @@ from jaxcap.data.layout import (
     features_file,
     urls_file,
 )
+from jaxcap.data.sharded import padding, read_sharded
 from jaxcap.data.splits import SPLITS, CaptionData, Split, SplitArrays
 from jaxcap.data.vocabulary import Vocabulary
 
@@ -52,6 +60,7 @@ def load_coco(
     max_train: int | None = None,
     key: jax.Array | None = None,
     splits: Sequence[str] = SPLITS,
+    sharding: NamedSharding | None = None,
 ) -> CaptionData:
     """Load a data folder in the course's layout.
 
@@ -63,9 +72,11 @@ def load_coco(
             draws them; the features all stay.
         key: the random key of that draw.
         splits: those to load.
+        sharding: of the rows of the training split, of which each process then reads only those
+            of its own devices; the other split is read whole. Without it all is.
 
     Returns:
-        The data, on the default device.
+        The data, on the default device, or the training split as `sharding` says.
 
     Raises:
         FileNotFoundError: the folder or a file in it is missing.
@@ -98,7 +109,11 @@ def load_coco(
             vocabulary=vocabulary,
             splits={
                 split: _read_split(
-                    folder, split, files[split], vocabulary, kept if split == "train" else None
+                    folder,
+                    split,
+                    files[split],
+                    vocabulary,
+                    *((kept, sharding) if split == "train" else (None, None)),
                 )
                 for split in splits
             },
@@ -211,23 +226,44 @@ def _read_split(
     datasets: _Datasets,
     vocabulary: Vocabulary,
     kept: Int[np.ndarray, "max_train"] | None,
+    sharding: NamedSharding | None,
 ) -> Split:
     words, images = str(folder / VOCABULARY_FILE), datasets.features.file.filename
     urls_path = folder / urls_file(split)
-    # The small files go first, so that a fault in them is found before the long read.
-    captions, image_idxs = read_integers(datasets.captions), read_integers(datasets.image_idxs)
-    check_captions(captions, place(datasets.captions), len(vocabulary), words)
     where, count = place(datasets.image_idxs), len(datasets.features)
-    check_image_idxs(image_idxs, where, len(captions), count, images)
+    check_one_a_caption(len(datasets.image_idxs), where, len(datasets.captions))
+
+    def read_captions(first: int = 0, last: int | None = None) -> Integer[np.ndarray, "M L"]:
+        captions = read_integers(datasets.captions, first, last)
+        check_captions(captions, place(datasets.captions), len(vocabulary), words, first)
+        return captions
+
+    def read_image_idxs(first: int = 0, last: int | None = None) -> Integer[np.ndarray, "M"]:
+        image_idxs = read_integers(datasets.image_idxs, first, last)
+        check_image_idxs(image_idxs, where, count, images, first)
+        return image_idxs
+
+    def placed(dataset: h5py.Dataset, read: Callable[..., np.ndarray]) -> Array:
+        if sharding is not None and kept is None:
+            return read_sharded(dataset.shape, np.dtype(np.int32), sharding, read)
+        values = read() if kept is None else read()[kept]
+        values = values.astype(np.int32, copy=False)
+        if sharding is None:
+            return jax.device_put(values)
+        return read_sharded(values.shape, values.dtype, sharding, lambda a, b: values[a:b])
+
+    # The small files go first, so that a fault in them is found before the long read.
+    captions = placed(datasets.captions, read_captions)
+    image_idxs = placed(datasets.image_idxs, read_image_idxs)
     urls = np.empty(0, "S1")
     if urls_path.exists():
         urls = np.array([line.strip() for line in urls_path.read_bytes().splitlines()], np.bytes_)
         check_urls(len(urls), str(urls_path), count, images)
-    if kept is not None:
-        captions, image_idxs = captions[kept], image_idxs[kept]
+    rows = len(datasets.captions) if kept is None else len(kept)
     return Split(
-        captions=jax.device_put(captions.astype(np.int32, copy=False)),
-        image_idxs=jax.device_put(image_idxs.astype(np.int32, copy=False)),
-        features=read_features(datasets.features),
+        captions=captions,
+        image_idxs=image_idxs,
+        features=read_features(datasets.features, sharding),
         urls=urls,
+        padding=(padding(rows, sharding), padding(count, sharding)),
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import NamedSharding
 
 from jaxcap.data.coco import load_coco
 from jaxcap.data.scenes import ensure_scenes
@@ -21,6 +22,7 @@ def load_dataset(
     max_train: int | None = None,
     key: jax.Array | None = None,
     splits: Sequence[str] = SPLITS,
+    sharding: NamedSharding | None = None,
 ) -> CaptionData:
     """Load the data set that a command's flags name.
 
@@ -29,7 +31,7 @@ def load_dataset(
             there is a `data_dir` and "scenes" otherwise.
         data_dir: folder of the course's files, or where to keep the scenes instead of the user's
             cache folder.
-        pca_features, max_train, key, splits: as `load_coco` takes them.
+        pca_features, max_train, key, splits, sharding: as `load_coco` takes them.
 
     Raises:
         ValueError: an unknown data set, or "coco" without a folder; and what `load_coco` raises.
@@ -43,7 +45,14 @@ def load_dataset(
         folder = Path(data_dir)
     else:
         raise ValueError(f"--dataset is {dataset}, expected one of {', '.join(DATASETS)}")
-    return load_coco(folder, pca_features=pca_features, max_train=max_train, key=key, splits=splits)
+    return load_coco(
+        folder,
+        pca_features=pca_features,
+        max_train=max_train,
+        key=key,
+        splits=splits,
+        sharding=sharding,
+    )
 
 
 def describe_source(

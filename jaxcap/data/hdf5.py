@@ -6,15 +6,18 @@ virtual datasets are refused, so that reading a folder reads nothing outside it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import h5py
 import jax
 import numpy as np
 from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]  (a compiled module)
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Integer
 
 from jaxcap.data.checks import check_finite
+from jaxcap.data.sharded import read_sharded
 
 _CHUNK_BYTES = 16 << 20
 # XLA on the CPU takes over memory of this alignment as it is and copies any other.
@@ -92,14 +95,18 @@ def place(dataset: h5py.Dataset) -> str:
     return f"{dataset.file.filename}: {(dataset.name or '').lstrip('/')}"
 
 
-def read_integers(dataset: h5py.Dataset) -> Integer[np.ndarray, "..."]:
-    """Read a dataset of integers whole, in the type it is stored in."""
+def read_integers(
+    dataset: h5py.Dataset, first: int = 0, last: int | None = None
+) -> Integer[np.ndarray, "..."]:
+    """Read a dataset of integers, or its rows `first` to before `last`, in its stored type."""
     with _naming(place(dataset)):
-        return dataset[...]
+        return dataset[first:last]
 
 
-def read_features(dataset: h5py.Dataset) -> Float[Array, "K D"]:
-    """Read features onto the default device as float32.
+def read_features(
+    dataset: h5py.Dataset, sharding: NamedSharding | None = None
+) -> Float[Array, "K D"]:
+    """Read features as float32 onto the default device, or this process's rows onto several.
 
     They are read chunk by chunk into the one buffer that the host ever holds; HDF5 converts other
     widths on the way. On the CPU the array returned is that buffer itself, on another device a
@@ -107,12 +114,20 @@ def read_features(dataset: h5py.Dataset) -> Float[Array, "K D"]:
 
     Args:
         dataset: (K, D) floats of any width.
+        sharding: of the rows, with zeros behind them where they do not divide.
 
     Raises:
         ValueError: a feature is NaN or infinite (in float32); the message names its row.
         OSError: the file is broken.
     """
-    buffer = _aligned(dataset.shape)
+    if sharding is not None:
+        float32 = np.dtype(np.float32)
+        return read_sharded(dataset.shape, float32, sharding, partial(_read_floats, dataset))
+    return jax.device_put(_read_floats(dataset, 0, len(dataset)), may_alias=True)
+
+
+def _read_floats(dataset: h5py.Dataset, first: int, last: int) -> Float[np.ndarray, "K D"]:
+    buffer = _aligned((last - first, *dataset.shape[1:]))
     rows = max(1, _CHUNK_BYTES // buffer[0].nbytes)
     if dataset.chunks:
         # A chunk that is read in two parts is decompressed twice.
@@ -120,9 +135,9 @@ def read_features(dataset: h5py.Dataset) -> Float[Array, "K D"]:
     for start in range(0, len(buffer), rows):
         part = buffer[start : start + rows]
         with _naming(place(dataset)):
-            dataset.read_direct(part, np.s_[start : start + len(part)])
-        check_finite(part, place(dataset), start)
-    return jax.device_put(buffer, may_alias=True)
+            dataset.read_direct(part, np.s_[first + start : first + start + len(part)])
+        check_finite(part, place(dataset), first + start)
+    return buffer
 
 
 def _aligned(shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:

@@ -29,7 +29,7 @@ class SplitArrays:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A split of M captions of L ids over K images, on the default device."""
+    """A split of M captions of L ids over K images, on the default device or split over several."""
 
     captions: Int[Array, "M L"]
     """int32 word ids in [0, V)."""
@@ -39,6 +39,18 @@ class Split:
     """float32 and finite."""
     urls: np.ndarray
     """(K,) bytes on the host; (0,) where there is no list of URLs."""
+    padding: tuple[int, int] = (0, 0)
+    """Rows of zeros behind the M captions and the K images, for the rows to divide over devices."""
+
+    @property
+    def num_captions(self) -> int:
+        """M, without padding."""
+        return len(self.captions) - self.padding[0]
+
+    @property
+    def num_images(self) -> int:
+        """K, without padding."""
+        return len(self.features) - self.padding[1]
 
 
 @dataclass(frozen=True, eq=False)

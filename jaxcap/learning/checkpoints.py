@@ -24,6 +24,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.learning import processes
 from jaxcap.learning.loop import TrainingConfig, TrainState
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.nn.captioner import CaptionerConfig, Params, init_params
@@ -345,7 +346,7 @@ class Checkpoints:
 
     def _restore(self, step: int, item: str, like: Any) -> Any:
         # Parameters may have been saved on another kind or number of devices.
-        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         shapes = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
                 x.shape, x.dtype, sharding=getattr(x, "sharding", None) or device
@@ -401,13 +402,15 @@ class Checkpoints:
 
         Training that goes on from `step` writes those iterations again.
         """
-        for newer in [newer for newer in self.steps if newer > step]:
+        unreadable = [newer for newer in self.steps if newer > step]
+        for newer in unreadable if processes.is_first() else ():
             aside = self.folder / f"unreadable-{newer}"
             count = 0
             while aside.exists():
                 count += 1
                 aside = self.folder / f"unreadable-{newer}-{count}"
             self.path(newer).rename(aside)
+        processes.wait_for_all("checkpoints set aside")
         self._manager.reload()
 
     def close(self) -> None:

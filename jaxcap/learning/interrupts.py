@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from jaxcap.learning import processes
+
 
 @dataclass
 class Interrupt:
@@ -18,6 +20,13 @@ class Interrupt:
 
     def __bool__(self) -> bool:
         return self.received is not None
+
+    def anywhere(self) -> bool:
+        """Whether a signal came to any of several processes; each must ask as often."""
+        number = processes.largest(self.received or 0)
+        if number and self.received is None:
+            self.received = signal.Signals(number)
+        return bool(number)
 
     @property
     def exit_code(self) -> int:

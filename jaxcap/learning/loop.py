@@ -17,10 +17,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from jaxcap.data.batches import ORDERS, Batch, CaptionSet, draw_rows, gather
 from jaxcap.data.splits import Split
+from jaxcap.learning.layout import (
+    BATCH,
+    Layout,
+    all_over_batch,
+    gather_over_batch,
+    mean_over_batch,
+    put,
+)
 from jaxcap.learning.optimiser import OptimiserConfig, make_optimiser
 from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss, init_params
 from jaxcap.nn.losses import CaptionLoss
@@ -155,6 +164,7 @@ def train_step(
     widths: tuple[int, ...] = (),
     block: int | None = None,
     remat: bool = False,
+    over_batch: bool = False,
 ) -> tuple[TrainState, Float[Array, ""]]:
     """Update the parameters on one minibatch.
 
@@ -168,11 +178,14 @@ def train_step(
             that holds them all is computed with. Each is a program of its own within the step.
         block: words whose logits are computed at a time; see `caption_loss`.
         remat: keep less for the backward pass; see `caption_loss`.
+        over_batch: `batch` is a part of the minibatch, within `Layout.over_batch`.
 
     Returns:
         The state after the step, and the minibatch's loss before it: nats per caption, ().
     """
     dropout_key = step_key(state)
+    if over_batch:
+        dropout_key = jax.random.fold_in(dropout_key, lax.axis_index(BATCH))
 
     def loss(params: Params, width: int | None = None) -> Array:
         features, captions = batch.features, batch.captions[:, :width]
@@ -190,11 +203,15 @@ def train_step(
     if widths:
         columns = jnp.arange(1, batch.captions.shape[1] + 1)
         longest = jnp.where(batch.captions != 0, columns, 0).max()
+        if over_batch:
+            longest = lax.pmax(longest, BATCH)
         branches = [jax.value_and_grad(partial(loss, width=width)) for width in widths]
         branch = jnp.searchsorted(jnp.array(widths), longest)
         value, grads = lax.switch(branch, branches, state.params)
     else:
         value, grads = jax.value_and_grad(loss)(state.params)
+    if over_batch:
+        value, grads = mean_over_batch((value, grads))
     return update(state, grads, optimiser), value
 
 
@@ -232,18 +249,31 @@ def scan_steps(
     training: TrainingConfig,
     count: int,
     cut: bool = True,
+    num_captions: int | None = None,
+    over_batch: bool = False,
 ) -> tuple[TrainState, StepsResult]:
     """Train on the next `count` minibatches, which must be of one epoch.
 
-    With `cut` the minibatches of the order "buckets" are computed no wider than they need.
+    Args:
+        state: state before them.
+        data: captions to train on.
+        model: shape of the captioner.
+        training: how to train.
+        count: minibatches.
+        cut: compute the minibatches of the order "buckets" no wider than they need.
+        num_captions: only that many captions are drawn, the first; all if left out.
+        over_batch: `data` is a part of the captions, within `Layout.over_batch`.
     """
-    num_captions = len(data.captions)
+    num_captions = num_captions or len(data.captions)
+    lengths = (data.captions != 0).sum(axis=1)
+    if over_batch:
+        lengths = all_over_batch(lengths)[:num_captions]
     optimiser = make_optimiser(
         training.optimiser, training.steps_per_epoch(num_captions), training.num_epochs
     )
     rows = draw_rows(
         jax.random.fold_in(state.key, 0),
-        (data.captions != 0).sum(axis=1),
+        lengths,
         training.batch_size,
         state.step,
         count,
@@ -251,10 +281,13 @@ def scan_steps(
     )
     columns = data.captions.shape[1]
     widths = _bucket_widths(columns) if cut and training.order == "buckets" else ()
-    block = logit_block(training.batch_size * (columns - 1), model.vocab_size)
+    # Over several devices the vocabulary may be in parts, which XLA's partitioner sees to.
+    block = None
+    if not over_batch:
+        block = logit_block(training.batch_size * (columns - 1), model.vocab_size)
 
     def body(state: TrainState, rows: Array) -> tuple[TrainState, Array]:
-        batch = gather(data, rows)
+        batch = gather_over_batch(data, rows) if over_batch else gather(data, rows)
         return train_step(
             state,
             batch,
@@ -264,6 +297,7 @@ def scan_steps(
             widths,
             block,
             training.remat,
+            over_batch,
         )
 
     with matmul_precision(training.matmul_precision):
@@ -271,10 +305,34 @@ def scan_steps(
     return state, StepsResult(losses, all_finite(state.params))
 
 
-train_steps = jax.jit(
-    scan_steps, static_argnames=("model", "training", "count", "cut"), donate_argnames="state"
+@partial(
+    jax.jit,
+    static_argnames=("model", "training", "count", "layout", "num_captions"),
+    donate_argnames="state",
 )
-"""`scan_steps` compiled; `state` is donated: it is reused and must not be read again."""
+def train_steps(
+    state: TrainState,
+    data: CaptionSet,
+    *,
+    model: CaptionerConfig,
+    training: TrainingConfig,
+    count: int,
+    layout: Layout | None = None,
+    num_captions: int | None = None,
+) -> tuple[TrainState, StepsResult]:
+    """`scan_steps` compiled, on one device or over those of a layout.
+
+    `state` is donated: its buffers are reused and it must not be read again. With a `layout` state
+    and data are laid out by it, and only the first `num_captions` of the data are drawn.
+    """
+    steps = partial(
+        scan_steps, model=model, training=training, count=count, num_captions=num_captions
+    )
+    if layout is None:
+        return steps(state, data)
+    steps = layout.over_batch(partial(steps, over_batch=True), (P(), P(BATCH)))
+    state, result = steps(layout.pin(state), data)
+    return layout.pin(state), result
 
 
 def logit_block(words: int, vocab_size: int) -> int | None:
@@ -298,11 +356,39 @@ def _bucket_widths(columns: int) -> tuple[int, ...]:
     return tuple(sorted({max(2, math.ceil(columns * part / 8)) for part in range(3, 9)}))
 
 
-@partial(jax.jit, static_argnames=("model", "batch_size"))
+@partial(jax.jit, static_argnames=("model", "batch_size", "layout", "num_captions"))
 def mean_loss(
-    params: Params, data: CaptionSet, *, model: CaptionerConfig, batch_size: int
+    params: Params,
+    data: CaptionSet,
+    *,
+    model: CaptionerConfig,
+    batch_size: int,
+    layout: Layout | None = None,
+    num_captions: int | None = None,
 ) -> CaptionLoss:
-    """Loss over all captions of `data`, `batch_size` at a time, without dropout."""
+    """Loss over all captions of `data`, `batch_size` at a time, without dropout.
+
+    With a `layout` the captions are split over its batch axis, and the features are everywhere;
+    only `num_captions` of the captions are more than padding.
+    """
+    num = num_captions or len(data.captions)
+    sums = partial(_loss_sums, model=model, batch_size=batch_size)
+    if layout is None:
+        total, words = sums(params, data)
+    else:
+
+        def all_sums(params: Params, *data: Array) -> tuple[Array, Array]:
+            return lax.psum(sums(params, CaptionSet(*data)), BATCH)
+
+        specs = (P(), P(BATCH), P(BATCH), P())
+        total, words = layout.over_batch(all_sums, specs)(layout.pin(params), *data)
+    return CaptionLoss(total / num, total / jnp.maximum(words, 1).astype(total.dtype))
+
+
+def _loss_sums(
+    params: Params, data: CaptionSet, *, model: CaptionerConfig, batch_size: int
+) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    """Nats and words of all captions."""
     num = len(data.captions)
     batches = -(-num // batch_size)
     rows = jnp.arange(batches * batch_size, dtype=jnp.int32)
@@ -319,8 +405,7 @@ def mean_loss(
         return nats, (captions[:, 1:] != 0).sum()
 
     nats, words = lax.map(one, (rows, real))
-    total = nats.sum()
-    return CaptionLoss(total / num, total / jnp.maximum(words.sum(), 1).astype(total.dtype))
+    return nats.sum(), words.sum()
 
 
 @dataclass(frozen=True)
@@ -357,6 +442,7 @@ def fit(
     *,
     cider: Callable[[Params], float] | None = None,
     make_steps: MakeSteps | None = None,
+    layout: Layout | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Progress]:
     """Train from `state` on to the end of the last epoch.
@@ -370,6 +456,7 @@ def fit(
             the same each time.
         make_steps: compiles what trains on the next minibatches; if left out `train_steps`.
         cider: scores the parameters after every epoch; see `jaxcap.learning.validation`.
+        layout: of `state` and `train` over devices; `val` is whole on each process.
         clock: seconds, for the captions per second.
 
     Yields:
@@ -380,9 +467,15 @@ def fit(
     """
     data = CaptionSet.of(train)
     val_data = None if val is None else subset(CaptionSet.of(val), training.val_captions)
-    per_epoch = training.steps_per_epoch(len(data.captions))
+    num_val = None if val_data is None else len(val_data.captions)
+    if val_data is not None and layout is not None:
+        val_data = _spread(val_data, layout)
+    measure = partial(mean_loss, model=model, batch_size=128, layout=layout, num_captions=num_val)
+    per_epoch = training.steps_per_epoch(train.num_captions)
     total = training.num_epochs * per_epoch
-    make_steps = make_steps or partial(_compile_train_steps, model, training)
+    make_steps = make_steps or partial(
+        _compile_train_steps, model, training, layout, train.num_captions
+    )
     compiled: dict[int, Steps] = {}
     iteration = int(state.step)
     while iteration < total:
@@ -399,7 +492,7 @@ def fit(
         epoch = iteration // per_epoch if iteration % per_epoch == 0 else None
         measured = score = None
         if epoch is not None and val_data is not None:
-            measured = mean_loss(state.params, val_data, model=model, batch_size=128)
+            measured = measure(state.params, val_data)
         if epoch is not None and cider is not None:
             score = cider(state.params)
         speed = count * training.batch_size / max(seconds, 1e-9)
@@ -409,11 +502,21 @@ def fit(
 def _compile_train_steps(
     model: CaptionerConfig,
     training: TrainingConfig,
+    layout: Layout | None,
+    num_captions: int,
     state: TrainState,
     data: CaptionSet,
     count: int,
 ) -> Steps:
-    return train_steps.lower(state, data, model=model, training=training, count=count).compile()
+    return train_steps.lower(
+        state,
+        data,
+        model=model,
+        training=training,
+        count=count,
+        layout=layout,
+        num_captions=num_captions,
+    ).compile()
 
 
 def subset(data: CaptionSet, num: int) -> CaptionSet:
@@ -422,6 +525,17 @@ def subset(data: CaptionSet, num: int) -> CaptionSet:
         return data
     rows = jax.random.permutation(jax.random.key(0), len(data.captions))[:num]
     return data._replace(captions=data.captions[rows], image_idxs=data.image_idxs[rows])
+
+
+def _spread(data: CaptionSet, layout: Layout) -> CaptionSet:
+    """Captions split over the batch axis, padding behind them, and their features everywhere."""
+    more = -len(data.captions) % layout.batch_shards
+    images, image_idxs = np.unique(np.asarray(data.image_idxs), return_inverse=True)
+    return CaptionSet(
+        put(np.pad(np.asarray(data.captions), ((0, more), (0, 0))), layout.rows),
+        put(np.pad(image_idxs.astype(np.int32), (0, more)), layout.rows),
+        put(np.asarray(data.features)[images], layout.everywhere),
+    )
 
 
 def check_finite(losses: np.ndarray, params_finite: bool, before: int) -> None:

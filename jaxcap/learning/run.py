@@ -21,7 +21,9 @@ import jax
 
 from jaxcap.data.splits import CaptionData
 from jaxcap.data.whole_files import replacing
+from jaxcap.learning import processes
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, Validation, is_checkpoint
+from jaxcap.learning.layout import Layout
 from jaxcap.learning.loop import Progress, TrainingConfig, TrainState, fit, init_state
 from jaxcap.learning.metrics import METRICS_FILE, MetricsWriter
 from jaxcap.learning.reward import CiderReward, RewardSteps
@@ -43,12 +45,14 @@ class Run:
         info: what its checkpoints say of themselves.
         state: the state to train from.
         checkpoints: those in the folder.
+        layout: of the state over devices; None on one.
     """
 
     folder: Path
     info: CheckpointInfo
     state: TrainState
     checkpoints: Checkpoints
+    layout: Layout | None = None
 
     def train(
         self,
@@ -59,6 +63,9 @@ class Run:
         stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[Progress, Path | None]]:
         """Train to the end, or until `stop` answers true between two calls.
+
+        With several processes all of them must be called alike, and `stop` must answer all alike;
+        the first one writes.
 
         A checkpoint is written before the first minibatch of a new run, after every `save_every`
         epochs, whenever validation finds it the best yet, and at the end. Training also ends where
@@ -75,10 +82,8 @@ class Run:
         start = int(self.state.step)
         best_at, lowest = self.checkpoints.best() or (0, float("inf"))
         training = self.info.training
-        patience = training.patience_steps(len(data.train.captions))
-        cider = None
-        if training.val_images:
-            cider = ValidationCider(self.info.model, data, training.val_images)
+        patience = training.patience_steps(data.train.num_captions)
+        cider = self._cider(data) if training.val_images else None
         make_steps = None
         if training.objective == "cider":
             reward = CiderReward(data.train, data.vocabulary)
@@ -87,8 +92,10 @@ class Run:
             stack.callback(self.checkpoints.close)
             if start == 0:
                 self.checkpoints.save(self.state, self.info, Validation())
-            metrics = MetricsWriter(self.folder, after=start, tensorboard=tensorboard)
-            stack.callback(metrics.close)
+            metrics = None
+            if processes.is_first():
+                metrics = MetricsWriter(self.folder, after=start, tensorboard=tensorboard)
+                stack.callback(metrics.close)
             for progress in fit(
                 self.state,
                 self.info.model,
@@ -97,8 +104,10 @@ class Run:
                 data.val,
                 cider=cider,
                 make_steps=make_steps,
+                layout=self.layout,
             ):
-                metrics.write(progress)
+                if metrics is not None:
+                    metrics.write(progress)
                 validation = validation_of(progress, training)
                 improved = validation.rank is not None and validation.rank < lowest
                 if improved and validation.rank is not None:
@@ -108,11 +117,20 @@ class Run:
                 stopping = stop() or ended or progress.iteration == progress.num_iterations
                 path = None
                 if improved or due or stopping:
-                    metrics.sync()
+                    if metrics is not None:
+                        metrics.sync()
                     path = self.checkpoints.save(progress.state, self.info, validation)
                 yield progress, path
                 if stopping:
                     return
+
+    def _cider(self, data: CaptionData) -> Callable[[Params], float]:
+        score = ValidationCider(self.info.model, data, self.info.training.val_images)
+        layout = self.layout
+        if layout is None:
+            return score
+        # Hosts that round differently must still agree on which checkpoint is the best.
+        return lambda params: processes.of_first(score(layout.whole(params)))
 
 
 def open_run(
@@ -123,6 +141,7 @@ def open_run(
     resume: bool = False,
     overwrite: bool = False,
     init_from: Path | None = None,
+    layout: Layout | None = None,
 ) -> Run:
     """Make a run ready: a new one, or the one that `folder` holds.
 
@@ -134,24 +153,34 @@ def open_run(
         overwrite: delete the run that `folder` holds.
         init_from: folder of another run whose parameters a new run starts with; a run that goes
             on has them behind it.
+        layout: of the state over devices, which may be other than those it was saved on.
 
     Raises:
         FileExistsError: `folder` holds a run, and neither `resume` nor `overwrite` is true.
         FileNotFoundError: there is nothing to resume or to start from.
         ValueError: the run was made with other settings, nothing is left to train, or the objective
-            "cider" is to start from nothing.
+            "cider" is to start from nothing or to be spread over devices; or the vocabulary does
+            not divide.
     """
     if resume and overwrite:
         raise ValueError("--resume keeps the run that --overwrite deletes: give one of the two")
+    if info.training.objective == "cider" and layout is not None:
+        raise ValueError(
+            "--objective=cider trains on one device: start one process, with --batch_shards=1 if "
+            "it has several"
+        )
+    if layout is not None:
+        layout.check_vocabulary(info.model.vocab_size)
     if resume:
-        return _resume(folder, info, state_key)
+        return _resume(folder, info, state_key, layout)
     if info.training.objective == "cider" and init_from is None:
         raise ValueError(
             "--objective=cider goes on from a captioner that can write: name its run by --init_from"
         )
     params = None if init_from is None else initial_params(init_from, info)
     checkpoints = prepare_folder(folder, overwrite=overwrite)
-    return Run(folder, info, init_state(state_key, info.model, info.training, params), checkpoints)
+    state = _placed(init_state(state_key, info.model, info.training, params), layout)
+    return Run(folder, info, state, checkpoints, layout)
 
 
 def prepare_folder(folder: Path, *, overwrite: bool) -> Checkpoints:
@@ -162,11 +191,14 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> Checkpoints:
                 f"{folder}: already holds a run: go on with it by --resume, replace it by "
                 "--overwrite, or give another --checkpoint_dir"
             )
-        _delete_run(folder)
+        processes.wait_for_all("run found")
+        if processes.is_first():
+            _delete_run(folder)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(
             f"{folder}: is a file, expected a folder: give another --checkpoint_dir"
         )
+    processes.wait_for_all("folder seen")
     try:
         return Checkpoints(folder, create=True)
     except FileExistsError:
@@ -177,7 +209,11 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> Checkpoints:
         ) from error
 
 
-def _resume(folder: Path, info: CheckpointInfo, state_key: jax.Array) -> Run:
+def _placed(state: TrainState, layout: Layout | None) -> TrainState:
+    return state if layout is None else layout.place(state)
+
+
+def _resume(folder: Path, info: CheckpointInfo, state_key: jax.Array, layout: Layout | None) -> Run:
     if not _holds_run(folder):
         raise FileNotFoundError(
             f"{folder}: holds no run to resume: leave out --resume to start one"
@@ -188,11 +224,12 @@ def _resume(folder: Path, info: CheckpointInfo, state_key: jax.Array) -> Run:
             "by --init_from and another --checkpoint_dir"
         )
     checkpoints = Checkpoints(folder, create=True)
-    like = init_state(state_key, info.model, info.training)
+    like = _placed(init_state(state_key, info.model, info.training), layout)
     step, found = checkpoints.load_newest(checkpoints.load_info)
     found.check_vocabulary(info.vocabulary, Path(info.source.get("folder", "")), folder)
     found.check_same_run(info, folder)
     step, state = checkpoints.load_newest(lambda step: checkpoints.load_state(step, like))
+    processes.check_same(step, "a newest checkpoint")
     checkpoints.set_aside_after(step)
     total = info.training.num_epochs * info.training.steps_per_epoch(_num_captions(info))
     if step >= total:
@@ -206,7 +243,7 @@ def _resume(folder: Path, info: CheckpointInfo, state_key: jax.Array) -> Run:
             f"{checkpoints.path(step)}: training ended after --patience={info.training.patience} "
             "epochs without a better checkpoint: raise it to go on"
         )
-    return Run(folder, info, state, checkpoints)
+    return Run(folder, info, state, checkpoints, layout)
 
 
 def validation_of(progress: Progress, training: TrainingConfig) -> Validation:

@@ -1,0 +1,255 @@
+"""What `test_layout.py` runs in a process of its own, for JAX to start with eight devices."""
+
+import re
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_data import tiny_splits
+
+from jaxcap.data.batches import CaptionSet
+from jaxcap.data.coco import load_coco, write_coco
+from jaxcap.data.sharded import read_sharded
+from jaxcap.learning.checkpoints import CheckpointInfo
+from jaxcap.learning.layout import make_layout, put
+from jaxcap.learning.loop import TrainingConfig, fit, init_state, step_key, train_steps
+from jaxcap.learning.metrics import read_metrics
+from jaxcap.learning.run import open_run
+from jaxcap.nn.captioner import CaptionerConfig, caption_loss
+
+KEY = jax.random.key(0)
+MODEL = CaptionerConfig(vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16)
+CAPTIONS = 42
+"""Not a multiple of any number of devices."""
+
+
+def training(**options):
+    return TrainingConfig(
+        **{"batch_size": 8, "num_epochs": 2, "log_every": 3, "order": "shuffle", **options}
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    vocabulary, splits = tiny_splits(num_train=CAPTIONS, num_val=13)
+    write_coco(folder, vocabulary, splits, name="tiny")
+    return folder
+
+
+def train(folder, config, layout=None):
+    """Losses, validation losses and the last parameters."""
+    data = load_coco(folder, sharding=layout and layout.rows)
+    state = init_state(KEY, MODEL, config)
+    if layout is not None:
+        state = layout.place(state)
+    calls = list(fit(state, MODEL, config, data.train, data.val, layout=layout))
+    losses = np.concatenate([call.losses for call in calls])
+    vals = [float(call.val.per_caption) for call in calls if call.val is not None]
+    params = calls[-1].state.params
+    return losses, vals, params if layout is None else layout.whole(params)
+
+
+def test_there_are_eight_devices():
+    assert jax.device_count() == 8
+
+
+@pytest.mark.parametrize(
+    ("batch", "vocab", "options"),
+    [
+        (4, 2, {"order": "shuffle"}),
+        pytest.param(8, 1, {"order": "replacement"}, marks=pytest.mark.slow),
+        pytest.param(2, 4, {"order": "replacement"}, marks=pytest.mark.slow),
+        pytest.param(2, 2, {"order": "buckets"}, marks=pytest.mark.slow),
+    ],
+)
+def test_losses_are_those_of_one_device(folder, batch, vocab, options):
+    config = training(**options)
+    layout = make_layout(8, batch_shards=batch, vocab_shards=vocab)
+    alone, alone_vals, alone_params = train(folder, config)
+    losses, vals, params = train(folder, config, layout)
+    np.testing.assert_allclose(losses, alone, rtol=1e-6)
+    np.testing.assert_allclose(vals, alone_vals, rtol=1e-6)
+    for name, param in params.items():
+        np.testing.assert_allclose(param, alone_params[name], atol=1e-4, err_msg=name)
+
+
+def collectives(layout, data, config):
+    """The exchanges that the compiled program names, as (operation, bytes on a device)."""
+    state = layout.place(init_state(KEY, MODEL, config))
+    lowered = train_steps.lower(
+        state, data, model=MODEL, training=config, count=3, layout=layout, num_captions=CAPTIONS
+    )
+    pattern = r"= (\(.*?\)|\S+) (all-gather|all-reduce|all-to-all|reduce-scatter|collective-\w+)\("
+    found = []
+    for shapes, operation in re.findall(pattern, lowered.compile().as_text()):
+        sizes = re.findall(r"[fsu]32\[([\d,]*)\]", shapes)
+        counts = [np.prod([int(n) for n in size.split(",") if n]) for size in sizes]
+        found.append((operation, 4 * int(sum(counts))))
+    return sorted(found)
+
+
+def test_a_step_exchanges_its_minibatch_and_one_gradient(folder):
+    layout = make_layout(8)
+    data = CaptionSet.of(load_coco(folder, sharding=layout.rows).train)
+    shapes = MODEL.parameter_shapes()
+    gradient = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
+    assert collectives(layout, data, training()) == [
+        ("all-reduce", 4 * 8),  # image indices of the minibatch
+        ("all-reduce", gradient + 4),  # and the loss
+        ("reduce-scatter", 4 * 6),  # one device's features
+        ("reduce-scatter", 4 * data.captions.shape[1]),  # and its captions
+    ]
+
+
+def test_a_sharded_vocabulary_is_never_gathered(folder):
+    """Words and their losses travel, neither logits nor parameters."""
+    layout = make_layout(8, vocab_shards=2)
+    data = CaptionSet.of(load_coco(folder, sharding=layout.rows).train)
+    found = collectives(layout, data, training())
+    assert {name for name, _ in found} == {"all-reduce", "reduce-scatter"}
+    words = 2 * (data.captions.shape[1] - 1)
+    shapes = {**MODEL.parameter_shapes(), "W_vocab": (16, 6), "b_vocab": (6,), "W_embed": (6, 8)}
+    gradient = 4 * (sum(int(np.prod(shape)) for shape in shapes.values()) + 1)
+    allowed = [
+        4 * words,  # the largest logit, and the sum of all
+        4 * words * 8,  # word vectors
+        4 * words * (16 + 1),  # the hidden states' gradient, and the chosen logits
+    ]
+    for operation, size in found:
+        if operation == "all-reduce" and size not in (0, 4 * 8, gradient):
+            assert size in allowed
+
+
+def test_state_and_data_lie_as_said(folder):
+    layout = make_layout(8, vocab_shards=2)
+    state = layout.place(init_state(KEY, MODEL, training()))
+    mu = state.opt_state[0].mu
+    for params in (state.params, mu):
+        assert params["W_vocab"].addressable_data(0).shape == (16, 6)
+        assert params["b_vocab"].addressable_data(0).shape == (6,)
+        assert params["W_embed"].addressable_data(0).shape == (6, 8)
+        assert params["Wh"].addressable_data(0).shape == (16, 64)
+    data = CaptionSet.of(load_coco(folder, sharding=layout.rows).train)
+    assert data.captions.shape[0] == 44
+    assert data.captions.addressable_data(0).shape[0] == 11
+    assert data.features.addressable_data(0).shape == (3, 6)
+
+
+def test_sharded_rows_are_those_of_the_files(folder):
+    layout = make_layout(8)
+    whole, parts = (load_coco(folder, sharding=s).train for s in (None, layout.rows))
+    assert parts.padding == (6, 6)
+    assert (parts.num_captions, parts.num_images) == (CAPTIONS, 10)
+    for name in ("captions", "image_idxs", "features"):
+        one, several = np.asarray(getattr(whole, name)), np.asarray(getattr(parts, name))
+        np.testing.assert_array_equal(several[: len(one)], one)
+        assert not several[len(one) :].any()
+    drawn, split = (
+        load_coco(folder, max_train=5, key=KEY, sharding=s).train for s in (None, layout.rows)
+    )
+    np.testing.assert_array_equal(split.captions[:5], drawn.captions)
+
+
+def test_each_part_is_read_once():
+    layout = make_layout(8, vocab_shards=2)
+    asked = []
+
+    def read(first, last):
+        asked.append((first, last))
+        return np.arange(first, last, dtype=np.int32)
+
+    rows = read_sharded((7,), np.dtype(np.int32), layout.rows, read)
+    assert sorted(asked) == [(0, 2), (2, 4), (4, 6), (6, 7)]
+    np.testing.assert_array_equal(rows, [0, 1, 2, 3, 4, 5, 6, 0])
+
+
+def test_a_fault_names_the_row_of_the_file(tmp_path):
+    vocabulary, splits = tiny_splits(num_train=CAPTIONS, num_val=13)
+    write_coco(tmp_path, vocabulary, splits, name="tiny")
+    (path,) = tmp_path.glob("train*.h5")
+    with h5py.File(path, "r+") as file:
+        file["features"][7, 2] = np.nan
+    with pytest.raises(ValueError, match=r"train.*row 7 .* holds nan in column 2"):
+        load_coco(tmp_path, sharding=make_layout(8).rows)
+
+
+@pytest.mark.slow
+def test_checkpoints_are_restored_under_another_device_count(folder, tmp_path):
+    """Four by two devices, then eight, then one: the losses of one device all the way."""
+
+    def run(layout, epochs, resume):
+        data = load_coco(folder, sharding=layout and layout.rows)
+        info = CheckpointInfo(
+            model=MODEL,
+            training=training(num_epochs=epochs),
+            vocabulary=data.vocabulary,
+            data=data.identity(),
+            source={"folder": str(data.folder)},
+            seed=0,
+        )
+        run = open_run(tmp_path / "run", info, KEY, resume=resume, layout=layout)
+        before = jax.tree.map(np.asarray, run.state.params)
+        list(run.train(data, tensorboard=False))
+        return before
+
+    run(make_layout(8, vocab_shards=2), 1, False)
+    restored = run(make_layout(8), 2, True)
+    assert restored["W_vocab"].shape == (16, 12)
+    run(None, 3, True)
+    alone, _, _ = train(folder, training(num_epochs=3))
+    losses = [row["loss"] for row in read_metrics(tmp_path / "run")]
+    np.testing.assert_allclose(losses, alone, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_each_part_draws_its_own_dropout():
+    """Eight times the same caption: the loss is the mean over eight masks."""
+    model = CaptionerConfig(**{**MODEL.__dict__, "dropout": 0.5})
+    layout = make_layout(8)
+    captions, features = np.array([[1, 5, 6, 2]], np.int32), np.ones((1, 6), np.float32)
+    data = CaptionSet(captions, np.zeros(1, np.int32), features)
+    data = CaptionSet(*(put(np.repeat(x, 8, axis=0), layout.rows) for x in data))
+    state = init_state(KEY, model, training())
+    keys = [jax.random.fold_in(step_key(state), part) for part in range(8)]
+    expected = [
+        caption_loss(state.params, model, jnp.asarray(features), jnp.asarray(captions), key)
+        for key in keys
+    ]
+    assert len({float(loss.per_caption) for loss in expected}) == 8
+    _, result = train_steps(
+        layout.place(state), data, model=model, training=training(), count=1, layout=layout
+    )
+    mean = np.mean([loss.per_caption for loss in expected])
+    np.testing.assert_allclose(result.losses, [mean], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "options", "texts"),
+    [
+        (25, {}, ["--batch_size=25", "8 devices", "--batch_size=32", "--batch_shards=5"]),
+        (8, {"batch_shards": 3}, ["--batch_size=8", "--batch_shards=3"]),
+        (8, {"vocab_shards": 3}, ["--vocab_shards=3", "8 devices"]),
+        (8, {"batch_shards": 8, "vocab_shards": 2}, ["--batch_shards=8", "is 16", "8 devices"]),
+    ],
+)
+def test_what_does_not_divide_names_both_numbers(batch_size, options, texts):
+    with pytest.raises(ValueError) as raised:
+        make_layout(batch_size, **options)
+    for text in texts:
+        assert text in str(raised.value)
+
+
+def test_a_vocabulary_that_does_not_divide_names_both_numbers():
+    with pytest.raises(ValueError, match="--vocab_shards=8 .* vocabulary of 12 words"):
+        make_layout(8, vocab_shards=8).check_vocabulary(12)
+
+
+def test_whole_gives_arrays_of_one_device():
+    layout = make_layout(8, vocab_shards=2)
+    params = layout.place(init_state(KEY, MODEL, training())).params
+    whole = layout.whole(params)
+    assert all(len(param.devices()) == 1 for param in whole.values())
+    assert jnp.array_equal(whole["W_vocab"], np.asarray(params["W_vocab"]))
