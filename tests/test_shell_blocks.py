@@ -41,8 +41,9 @@ RUN = {
         "python -m jaxcap.train --flagfile launch/coco.flags --data_dir=DIR --batch_size=1024": {
             "--data_dir=DIR --batch_size=1024": "--data_dir=course --batch_size=4 --num_epochs=1",
         },
-        'flags="--flagfile launch/coco.flags --data_dir=DIR --checkpoint_dir=checkpoints/two"': {
-            "--data_dir=DIR": "--data_dir=course --batch_size=4 --num_epochs=1",
+        "python -m jaxcap.train --flagfile launch/coco.flags --data_dir=DIR --overwrite \\": {
+            "--process_id=0": "--process_id=0 --data_dir=course --batch_size=4 --num_epochs=1",
+            "--process_id=1": "--process_id=1 --data_dir=course --batch_size=4 --num_epochs=1",
         },
     },
 }
