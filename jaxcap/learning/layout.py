@@ -85,13 +85,13 @@ class Layout:
     def whole(self, tree: T) -> T:
         """The same arrays, each whole on this process's default device; all processes call it."""
         everywhere = jax.tree.map(lambda _: self.everywhere, tree)
-        gathered = jax.jit(lambda tree: tree, out_shardings=everywhere)(tree)
+        gathered = jax.jit(_same, out_shardings=everywhere)(tree)
         return jax.tree.map(lambda x: x.addressable_data(0), gathered)
 
     def over_batch(
         self, function: Callable[..., Any], in_specs: tuple[P, ...]
     ) -> Callable[..., Any]:
-        """Run a function on every part of the batch axis, within `jit`.
+        """Run a function on every part of the batch axis, of which there are several, within `jit`.
 
         Args:
             function: of arrays; what it returns must be the same on all parts.
@@ -218,6 +218,10 @@ def all_over_batch(part: Array) -> Array:
 def mean_over_batch(tree: T) -> T:
     """The mean of what the parts of the batch axis hold."""
     return lax.pmean(tree, BATCH)
+
+
+def _same(tree: T) -> T:
+    return tree
 
 
 def _divisors(number: int) -> list[int]:

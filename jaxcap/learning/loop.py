@@ -330,9 +330,10 @@ def train_steps(
     )
     if layout is None:
         return steps(state, data)
-    steps = layout.over_batch(partial(steps, over_batch=True), (P(), P(BATCH)))
+    if layout.batch_shards > 1:
+        steps = layout.over_batch(partial(steps, over_batch=True), (P(), P(BATCH)))
     state, result = steps(layout.pin(state), data)
-    return layout.pin(state), result
+    return layout.pin(state), layout.pin(result)
 
 
 def logit_block(words: int, vocab_size: int) -> int | None:
@@ -373,7 +374,9 @@ def mean_loss(
     """
     num = num_captions or len(data.captions)
     sums = partial(_loss_sums, model=model, batch_size=batch_size)
-    if layout is None:
+    if layout is not None:
+        params = layout.pin(params)
+    if layout is None or layout.batch_shards == 1:
         total, words = sums(params, data)
     else:
 
@@ -381,7 +384,7 @@ def mean_loss(
             return lax.psum(sums(params, CaptionSet(*data)), BATCH)
 
         specs = (P(), P(BATCH), P(BATCH), P())
-        total, words = layout.over_batch(all_sums, specs)(layout.pin(params), *data)
+        total, words = layout.over_batch(all_sums, specs)(params, *data)
     return CaptionLoss(total / num, total / jnp.maximum(words, 1).astype(total.dtype))
 
 

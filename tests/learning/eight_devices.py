@@ -62,6 +62,7 @@ def test_there_are_eight_devices():
         (4, 2, {"order": "shuffle"}),
         pytest.param(8, 1, {"order": "replacement"}, marks=pytest.mark.slow),
         pytest.param(2, 4, {"order": "replacement"}, marks=pytest.mark.slow),
+        pytest.param(1, 4, {"order": "replacement"}, marks=pytest.mark.slow),
         pytest.param(2, 2, {"order": "buckets"}, marks=pytest.mark.slow),
     ],
 )
