@@ -9,6 +9,7 @@ factors are rounded to 8 bits of mantissa, and their products are summed in floa
 pass too. Everything that is no matrix product stays in float32, as do parameters and optimiser.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import jax
@@ -29,11 +30,29 @@ def matmul_precision(name: str) -> AbstractContextManager:
 
 def product(a: Float[Array, "*B K"], b: Float[Array, "K M"]) -> Float[Array, "*B M"]:
     """`a @ b`, of float32 factors rounded to bfloat16 where JAX is set to that precision."""
-    rounded = jax.config.jax_default_matmul_precision == "bfloat16"  # pyright: ignore
-    if not rounded or a.dtype != jnp.float32:
+    if not _rounds(a):
         return a @ b
     rows = _rounded_product(a.reshape(-1, a.shape[-1]), b)
     return rows.reshape(*a.shape[:-1], b.shape[1])
+
+
+def multiplier(
+    b: Float[Array, "K M"], *, transposed: bool = False
+) -> Callable[[Float[Array, "R I"]], Float[Array, "R O"]]:
+    """`product(a, b)`, or `product(a, b.T)`, as a function of `a`, for a loop without autodiff.
+
+    A rounded `b` is rounded, and turned, once: XLA would do it again at each step of the loop. Of
+    float32 numbers XLA's product by `b.T` within a loop is faster than by a turned copy.
+    """
+    if not _rounds(b):
+        return lambda a: a @ (b.T if transposed else b)
+    short = (b.T if transposed else b).astype(jnp.bfloat16)
+    return lambda a: _rounded_product(a, short)
+
+
+def _rounds(a: Array) -> bool:
+    asked = jax.config.jax_default_matmul_precision == "bfloat16"  # pyright: ignore
+    return asked and a.dtype == jnp.float32
 
 
 @jax.custom_vjp

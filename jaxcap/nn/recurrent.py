@@ -33,7 +33,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jaxcap.nn.products import product
+from jaxcap.nn.products import multiplier, product
 
 
 class CellParams(NamedTuple):
@@ -217,9 +217,11 @@ def _rnn(Wh, carry, xWx, mask):
 
 
 def _rnn_fwd(Wh, carry, xWx, mask):
+    times_Wh = multiplier(Wh)
+
     def forward(h, inputs):
         xWx, keep = inputs
-        h = _where(keep, jnp.tanh(xWx + product(h, Wh)), h)
+        h = _where(keep, jnp.tanh(xWx + times_Wh(h)), h)
         return h, h
 
     last, states = lax.scan(forward, carry.h, (xWx, mask))
@@ -230,12 +232,13 @@ def _rnn_fwd(Wh, carry, xWx, mask):
 def _rnn_bwd(saved, cotangents):
     Wh, carry, mask, states = saved
     dlast, dout = cotangents
+    times_WhT = multiplier(Wh, transposed=True)
 
     def backward(dcarry, inputs):
         dh, h, keep = inputs
         da = (dcarry + dh) * (1 - h * h)
         da = _where(keep, da, jnp.zeros_like(da))
-        return _where(keep, product(da, Wh.T), dcarry), da
+        return _where(keep, times_WhT(da), dcarry), da
 
     dh0, da = lax.scan(backward, dlast.h, (dout, states, mask), reverse=True)
     dWh = product(_rows(_previous(carry.h, states)).T, _rows(da))
@@ -251,9 +254,11 @@ def _lstm(Wh, carry, xWx, mask):
 
 
 def _lstm_fwd(Wh, carry, xWx, mask):
+    times_Wh = multiplier(Wh)
+
     def forward(carry, inputs):
         xWx, keep = inputs
-        i, f, o, g = gates = _activate(xWx + product(carry.h, Wh))
+        i, f, o, g = gates = _activate(xWx + times_Wh(carry.h))
         c = f * carry.c + i * g
         carry = LSTMCarry(_where(keep, o * jnp.tanh(c), carry.h), _where(keep, c, carry.c))
         return carry, (carry, gates)
@@ -266,12 +271,13 @@ def _lstm_fwd(Wh, carry, xWx, mask):
 def _lstm_bwd(saved, cotangents):
     Wh, carry, mask, states, gates = saved
     dlast, dout = cotangents
+    times_WhT = multiplier(Wh, transposed=True)
 
     def backward(dcarry, inputs):
         dh, gates, c, next_c, keep = inputs
         da, dc = _lstm_gate_gradients(dcarry.h + dh, dcarry.c, gates, c, jnp.tanh(next_c))
         da = _where(keep, da, jnp.zeros_like(da))
-        dh = _where(keep, product(da, Wh.T), dcarry.h)
+        dh = _where(keep, times_WhT(da), dcarry.h)
         return LSTMCarry(dh, _where(keep, dc, dcarry.c)), da
 
     inputs = (dout, gates, _previous(carry.c, states.c), states.c, mask)
