@@ -208,15 +208,11 @@ def test_a_fault_in_one_process_stops_the_others(tiny_dir, tmp_path):
 
 @pytest.mark.slow
 def test_a_coordinator_that_is_not_there_is_an_error_in_time():
-    code = f"""
-import sys
-from jaxcap.learning import processes
-try:
-    processes.connect("127.0.0.1:{free_port()}", 2, 1, seconds=3)
-except ConnectionError as error:
-    print(error, flush=True)
-    processes.leave(1)
-"""
+    coordinator = f"127.0.0.1:{free_port()}"
+    code = (
+        "from jaxcap.learning import processes\n"
+        f"processes.connect('{coordinator}', 2, 1, seconds=3)"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -225,8 +221,15 @@ except ConnectionError as error:
         text=True,
         timeout=120,
     )
-    assert result.returncode == 1, result.stderr
-    assert "process 1 of 2 found no others at --coordinator=127.0.0.1" in result.stdout
+    assert result.returncode != 0
+    (line,) = errors(result.stderr)
+    assert f"process 1 of 2 found no others at --coordinator={coordinator} within 3 s" in line
+
+
+@pytest.mark.slow
+def test_what_is_no_cluster_is_an_error(tmp_path):
+    result = call("train", f"--checkpoint_dir={tmp_path}", "--distributed")
+    assert_fails(result, "--distributed finds no SLURM, Open MPI or TPU pod", "--coordinator")
 
 
 @pytest.fixture

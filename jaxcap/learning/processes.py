@@ -52,6 +52,21 @@ def connect(
     # Its handler of SIGTERM would take the place of ours.
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    if coordinator is None:
+        name = "this process"
+        missed = (
+            "--distributed finds no SLURM, Open MPI or TPU pod that it could join: give "
+            "--coordinator, --num_processes and --process_id"
+        )
+    else:
+        name = f"process {process_id} of {num_processes}"
+        missed = (
+            f"{name} found no others at --coordinator={coordinator} within {seconds} s: start as "
+            "many as --num_processes says, and see that process 0 runs on that host with the port "
+            "free"
+        )
+    # Whether JAX raises an error or aborts depends on what is missing.
+    _watch(missed)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -62,21 +77,12 @@ def connect(
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (RuntimeError, ValueError, KeyError) as error:
-        if coordinator is None:
-            raise ConnectionError(
-                "--distributed finds no SLURM, Open MPI or TPU pod that it could join "
-                f"({_first_line(error)}): give --coordinator, --num_processes and --process_id"
-            ) from error
-        raise ConnectionError(
-            f"process {process_id} of {num_processes} found no others at --coordinator="
-            f"{coordinator} within {seconds} s ({_first_line(error)}): start as many as "
-            "--num_processes says, and see that process 0 runs on that host with the port free"
-        ) from error
-    if coordinator is not None:
-        global _name
-        # Asking JAX which one this is would touch the devices.
-        _name = f"process {process_id} of {num_processes}"
-    _watch()
+        _dismiss()
+        raise ConnectionError(f"{missed} ({_first_line(error)})") from error
+    _dismiss()
+    _watch(f"{name} was killed, or another one stopped or cannot be reached: {_REMEDY}")
+    global _name
+    _name = name
 
 
 def is_first() -> bool:
@@ -164,20 +170,21 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def _watch() -> None:
-    """Start what speaks for this process if JAX aborts it."""
+def _watch(said: str) -> None:
+    """Start what says this error if JAX aborts the process."""
     global _watcher
-    said = f"error: {_name} was killed, or another one stopped or cannot be reached: {_REMEDY}"
     _watcher = subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r word || echo "$1" >&2', "sh", said],
+        ["/bin/sh", "-c", 'read -r word || echo "$1" >&2', "sh", f"error: {said}"],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
 
 
 def _dismiss() -> None:
-    if _watcher is not None and _watcher.stdin is not None and not _watcher.stdin.closed:
+    global _watcher
+    if _watcher is not None:
         _watcher.communicate(b"done\n")
+        _watcher = None
 
 
 def _first_line(error: BaseException) -> str:
