@@ -88,7 +88,7 @@ def main(argv: list[str]) -> None:
                 each = bytes_kept / (setting.N * setting.T * setting.H)
                 print(
                     f"{cell.upper()} T={length:3} {'remat' if remat else '     '}: kept "
-                    f"{bytes_kept / 2**20:6.1f} MiB ({each:4.1f} H a caption and step), "
+                    f"{bytes_kept / 2**20:6.1f} MiB ({each:4.1f} H bytes a word), "
                     f"planned {planned / 2**20:.0f}, peak {peak:.2f} GiB, {1e3 * seconds:.0f} ms",
                     flush=True,
                 )

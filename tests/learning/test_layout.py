@@ -29,7 +29,7 @@ def run_on_eight(marks, timeout):
     "marks", ["not slow", pytest.param("slow", marks=pytest.mark.slow)], ids=["fast", "slow"]
 )
 def test_eight_devices(marks):
-    result = run_on_eight(marks, timeout=600)
+    result = run_on_eight(marks, timeout=1200)
     assert result.returncode == 0, result.stdout[-8000:] + result.stderr[-2000:]
 
 
