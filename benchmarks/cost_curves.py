@@ -17,6 +17,7 @@ from pathlib import Path
 from absl import app, flags
 from contenders import ours
 from contenders.setting import Setting
+from matplotlib.figure import Figure
 
 from jaxcap.plots import save_figure
 
@@ -53,29 +54,41 @@ def seconds(setting: Setting) -> float:
     return statistics.median(times[1:])
 
 
-def main(argv: list[str]) -> None:
-    del argv
-    from matplotlib.figure import Figure
-
+def draw(times: dict[str, list[float]]) -> Figure:
+    """Curves of milliseconds, in the order of SIZES."""
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     axes = figure.subplots(1, 4, sharey=True)
     for ax, (name, values) in zip(axes, SIZES.items(), strict=True):
-        settings = [replace(Setting(), **{name: value}) for value in values]
-        times = [1e3 * seconds(setting) for setting in settings]
-        expected = [products(setting) for setting in settings]
-        # Through the largest size, where the products outweigh all else.
-        scaled = [times[-1] * count / expected[-1] for count in expected]
-        ax.loglog(values, times, "o-", label="measured", zorder=3)
-        ax.loglog(values, scaled, "--", color="0.6", label="products alone")
+        ax.loglog(values, times[name], "o-", label="measured", zorder=3)
+        ax.loglog(
+            values, expected(name, times[name][-1]), "--", color="0.6", label="products alone"
+        )
         ax.set(xlabel=NAMES[name])
         ax.set_xticks(values, map(str, values), fontsize=7)
         ax.minorticks_off()
         ax.spines[["top", "right"]].set_visible(False)
-        for value, time_, guess in zip(values, times, scaled, strict=True):
-            print(f"{name}={value:5}: {time_:7.1f} ms, products alone {guess:7.1f} ms", flush=True)
     axes[0].set(ylabel="train step (ms)")
     axes[0].legend(frameon=False)
-    save_figure(figure, Path(OUTPUT.value))
+    return figure
+
+
+def expected(name: str, last: float) -> list[float]:
+    """What the products take if the largest size, where they outweigh all else, takes `last`."""
+    counts = [products(replace(Setting(), **{name: value})) for value in SIZES[name]]
+    return [last * count / counts[-1] for count in counts]
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    times = {}
+    for name, values in SIZES.items():
+        times[name] = [1e3 * seconds(replace(Setting(), **{name: value})) for value in values]
+        alone = expected(name, times[name][-1])
+        for value, measured, guess in zip(values, times[name], alone, strict=True):
+            print(
+                f"{name}={value:5}: {measured:7.1f} ms, products alone {guess:7.1f} ms", flush=True
+            )
+    save_figure(draw(times), Path(OUTPUT.value))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,12 @@ RUN = {
         "python -m jaxcap.evaluate --checkpoint checkpoints/mine --split val --beam 3 "
         "--sheet sheet.html": {},
     },
+    "docs/guide.md": {
+        "python -m jaxcap.train --flagfile launch/small.flags --sweep "
+        "learning_rate=1e-3,3e-3,1e-2 --seeds 4": {
+            "small.flags": "small.flags --num_epochs 1 --hidden_dim 32",
+        },
+    },
     "docs/scale.md": {
         "python -m jaxcap.train --flagfile launch/coco.flags --data_dir=DIR --batch_size=1024": {
             "--data_dir=DIR --batch_size=1024": "--data_dir=course --batch_size=4 --num_epochs=1",
@@ -52,6 +58,16 @@ RUN = {
 LEFT_OUT = {
     "README.md": {
         "python -m pytest": "it starts these tests; .ci/run runs it as it stands",
+    },
+    "docs/speed.md": {
+        f"python benchmarks/{command}": "it measures for minutes, and needs the extra bench"
+        for command in (
+            "train_step.py --without NumPy",
+            "epoch.py",
+            "cost_curves.py",
+            "memory.py",
+            "sweep.py",
+        )
     },
 }
 
