@@ -63,7 +63,10 @@ def long_run(tiny_dir, tmp_path_factory):
     return flags, folder
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
 def test_stopped_by_a_signal_and_resumed_equals_never_stopped(long_run, tmp_path, number, code):
     flags, whole = long_run
     cut = tmp_path / "cut"
@@ -155,6 +158,7 @@ def test_bad_input_is_one_sentence(trained, tiny_dir, tmp_path):
     assert_fails(call("train", where, f"--data_dir={truncated}"), str(captions))
 
 
+@pytest.mark.slow
 def test_train_stops_early_by_cider(tiny_dir, tmp_path):
     flags = ["--val_images=5", "--best_by=cider", "--patience=2", "--learning_rate=1e-30"]
     where = [f"--checkpoint_dir={tmp_path}", f"--data_dir={tiny_dir}"]

@@ -204,6 +204,7 @@ def true_words(captions, idx_to_word):
     return [text.removeprefix("<START> ") for text in decode_captions(captions, idx_to_word)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standard_promotion")
 def test_overfit_and_sample(data, capsys):
     np.random.seed(0)

@@ -27,6 +27,7 @@ def documents():
     return [str(path.relative_to(ROOT)) for path in paths if python_blocks(path.read_text("utf-8"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", documents())
 def test_python_blocks_run(document, tmp_path):
     """Each in a namespace of its own, in one folder.

@@ -198,6 +198,8 @@ def train_step(
             smoothing=smoothing,
             block=block,
             remat=remat,
+            # Over devices that share a vocabulary, word vectors are less to send than products.
+            table=not over_batch,
         ).per_caption
 
     if widths:

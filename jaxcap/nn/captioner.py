@@ -189,6 +189,7 @@ def _hidden_states(
     key: Array | None,
     *,
     remat: bool = False,
+    table: bool = True,
 ) -> Float[Array, "T N H"]:
     """Hidden state after each word, time first; dropout where there is a key."""
     parts = 4 if config.feed_features else 3
@@ -197,8 +198,8 @@ def _hidden_states(
     feed = None
     if config.feed_features:
         feed = _dropout(keys[3], features, config.dropout) @ params["W_feed"]
-    plain = key is None or is_zero(config.dropout)
-    if config.linen_cell is None and words.size > config.vocab_size and plain:
+    table = table and config.linen_cell is None and words.size > config.vocab_size
+    if table and (key is None or is_zero(config.dropout)):
         unroll, inputs = _unroll_by_table(params, feed), words
     else:
         x = _dropout(keys[1], params["W_embed"][words], config.dropout)
@@ -296,6 +297,7 @@ def caption_loss(
     weights: Float[Array, " N"] | None = None,
     block: int | None = None,
     remat: bool = False,
+    table: bool = True,
 ) -> CaptionLoss:
     """Loss of each caption's words given its image and the words before them.
 
@@ -314,13 +316,15 @@ def caption_loss(
             `jaxcap.nn.blockwise_loss`.
         remat: keep less for the backward pass and compute more: the carry once in about sqrt(T)
             steps, and the hidden states.
+        table: where more words are read than there are, compute the input product of each word
+            once and look it up.
 
     Raises:
         ValueError: both `weights` and `block` are given.
     """
     captions = captions.T
     words, targets = captions[:-1], captions[1:]
-    h = _hidden_states(params, config, features, words, key, remat=remat)
+    h = _hidden_states(params, config, features, words, key, remat=remat, table=table)
     # As rows, since XLA transposes the operands of a product over time and batch together.
     rows, targets = h.reshape(-1, config.hidden_dim), targets.ravel()
     if block is not None:

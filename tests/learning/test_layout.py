@@ -25,9 +25,8 @@ def run_on_eight(marks, timeout):
     )
 
 
-@pytest.mark.parametrize(
-    "marks", ["not slow", pytest.param("slow", marks=pytest.mark.slow)], ids=["fast", "slow"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("marks", ["not slow", "slow"], ids=["fast", "slow"])
 def test_eight_devices(marks):
     result = run_on_eight(marks, timeout=1200)
     assert result.returncode == 0, result.stdout[-8000:] + result.stderr[-2000:]

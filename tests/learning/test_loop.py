@@ -43,7 +43,9 @@ def test_calls_are_cut_at_epochs_and_log_every(tiny):
     assert all(p.captions_per_second > 0 for p in progress)
 
 
-@pytest.mark.parametrize("order", ["replacement", "shuffle", "buckets"])
+@pytest.mark.parametrize(
+    "order", ["replacement", "shuffle", pytest.param("buckets", marks=pytest.mark.slow)]
+)
 def test_same_seed_same_result(tiny, order):
     training = dataclasses.replace(TRAINING, order=order)
     model = dataclasses.replace(MODEL, dropout=0.3)

@@ -65,6 +65,7 @@ class WordCount:
         return ((ids == 5).sum(axis=1) - 0.5 * (ids == 4).sum(axis=1)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_gradient_is_that_of_the_expected_reward():
     """Over all captions of at most two words."""
     model = CaptionerConfig(vocab_size=6, feature_dim=3, wordvec_dim=4, hidden_dim=5)

@@ -82,6 +82,7 @@ def test_stopped_and_resumed_equals_never_stopped(tiny, info, tmp_path, iteratio
     assert whole.checkpoints.best() == resumed.checkpoints.best()
 
 
+@pytest.mark.slow
 def test_a_cell_by_its_path_is_saved_and_resumed_bit_for_bit(tiny, info, tmp_path):
     model = dataclasses.replace(info.model, cell="flax.linen.GRUCell")
     info = dataclasses.replace(info, model=model)
@@ -230,6 +231,7 @@ def rewarded(info, **training):
     return dataclasses.replace(info, training=dataclasses.replace(info.training, **training))
 
 
+@pytest.mark.slow
 def test_for_cider_stopped_and_resumed_by_the_same_call_equals_never_stopped(tiny, info, tmp_path):
     first = tmp_path / "first"
     train(open_run(first, info, KEY), tiny)

@@ -65,11 +65,18 @@ def assert_equals_a_run(progress, index, run):
     ("values", "training"),
     [
         ({"learning_rate": (1e-3, 1e-2), "lr_decay": (0.5, 0.9)}, {}),
-        ({"weight_decay": (0.0, 0.1), "clip_norm": (0.5, 5.0)}, {}),
-        ({"label_smoothing": (0.0, 0.2), "dropout": (0.0, 0.3)}, {"order": "shuffle"}),
-        (
+        pytest.param(
+            {"weight_decay": (0.0, 0.1), "clip_norm": (0.5, 5.0)}, {}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"label_smoothing": (0.0, 0.2), "dropout": (0.0, 0.3)},
+            {"order": "shuffle"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             {"learning_rate": (1e-3, 1e-2)},
             {"optimiser": OptimiserConfig(lr_schedule="cosine", weight_decay=0.1)},
+            marks=pytest.mark.slow,
         ),
     ],
 )
