@@ -5,6 +5,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from logging import CRITICAL, getLogger
 from pathlib import Path
 
 import jax
@@ -42,7 +43,9 @@ def run(
         if argv[1:] and not arguments:
             raise app.UsageError(f"unexpected argument {argv[1]}: everything is given by flags")
         if not flags.FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.ERROR)
+            # Orbax logs errors with their tracebacks that it raises too, as asyncio does for it.
+            logging.set_verbosity(logging.FATAL)
+            getLogger("asyncio").setLevel(CRITICAL)
         warnings.showwarning = _show_warning
         if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))

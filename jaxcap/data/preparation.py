@@ -6,8 +6,10 @@ data folder, which is renamed into place. So there is a whole output or none, an
 same bytes as without.
 """
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from jaxtyping import Float
 from jaxcap.data.coco_writing import write_features, write_tables
 from jaxcap.data.encoding import ImageEncoder, encode_images
 from jaxcap.data.feature_store import FeatureStore
+from jaxcap.data.folder_lock import FolderLock
 from jaxcap.data.json_files import write_json
 from jaxcap.data.layout import (
     CAPTIONS_FILE,
@@ -56,6 +59,8 @@ class Prepared:
 class Preparation:
     """A preparation under way; a context manager, which lets go of the files at the end.
 
+    Until then no other preparation of the same output can begin.
+
     Args:
         plan: what to do.
         encoder: what makes the features.
@@ -66,6 +71,7 @@ class Preparation:
     Raises:
         FileExistsError: the output is there, and is not to be or must not be replaced.
         ValueError: there are too few images for PCA.
+        BlockingIOError: another process prepares the same output; the message names it.
         OSError: the folder cannot be written.
     """
 
@@ -77,24 +83,50 @@ class Preparation:
             check_components(config.pca, len(plan.of_split("train")), encoder.feature_dim)
         self._plan, self._encoder = plan, encoder
         self._partial = self._output.with_name(f".{self._output.name}.partial")
-        self.store = FeatureStore(
-            self._partial / "features",
-            [(image.name, image.path.stat().st_size) for image in plan.images],
-            encoder.feature_dim,
-            config.batch_size,
-            {"encoder": encoder.describe()},
-        )
+        images = [(image.name, image.path.stat().st_size) for image in plan.images]
+        with ExitStack() as stack:
+            stack.enter_context(FolderLock(self._partial, "give another --output"))
+            with self._naming():
+                self.store = FeatureStore(
+                    self._partial / "features",
+                    images,
+                    encoder.feature_dim,
+                    config.batch_size,
+                    {"encoder": encoder.describe()},
+                )
+            self._held = stack.pop_all()
 
     def __enter__(self) -> "Preparation":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.store.close()
+        self._held.close()
 
     def encode(self) -> Iterator[int]:
-        """Encode what the store lacks; yields and raises as `encode_images`."""
+        """Encode what the store lacks; yields and raises as `encode_images`.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
         paths = [image.path for image in self._plan.images]
-        return encode_images(paths, self._encoder, self.store, strict=self._plan.config.strict)
+        with self._naming():
+            yield from encode_images(
+                paths, self._encoder, self.store, strict=self._plan.config.strict
+            )
+
+    @contextmanager
+    def _naming(self, *kinds: type[Exception]) -> Iterator[None]:
+        """Name the output in the error of a full or broken disk, an OSError or one of `kinds`."""
+        try:
+            yield
+        except (OSError, *kinds) as error:
+            number = error.errno if isinstance(error, OSError) else None
+            reason = os.strerror(number) if number else " ".join(str(error).split())
+            raise OSError(
+                f"{self._output}: cannot be written ({reason}): make room or give another "
+                "--output; the same command goes on from here"
+            ) from error
 
     def finish(self) -> Prepared:
         """Write the data folder and put it in its place.
@@ -108,12 +140,16 @@ class Preparation:
         names = {self._plan.images[row].name: unreadable[row] for row in sorted(unreadable)}
         made = self._partial / "output"
         shutil.rmtree(made, ignore_errors=True)
-        made.mkdir()
-        variance = self._write(made, plan)
-        write_json(made / REPORT_FILE, _report(plan, names, variance))
+        # HDF5 may find out on closing a file that the disk is full.
+        with self._naming(RuntimeError):
+            made.mkdir()
+            variance = self._write(made, plan)
+            write_json(made / REPORT_FILE, _report(plan, names, variance))
         check_output(self._output, overwrite=plan.config.overwrite)
-        _put_in_place(made, self._output)
+        with self._naming():
+            _put_in_place(made, self._output)
         self.store.close()
+        self._held.close()
         shutil.rmtree(self._partial, ignore_errors=True)
         return Prepared(self._output, plan, names, variance)
 

@@ -8,11 +8,17 @@ A checkpoint is a folder named by its iteration, written whole or not at all, wi
     info       JSON: model, training, vocabulary, data set and seed; see `CheckpointInfo`
     validation JSON: the loss, CIDEr-D, and the rank by which the best checkpoint is known
 
-Kept are the newest two and the best. Nothing is pickled.
+Kept are the newest two and the best. Nothing is pickled. `info` also has a checksum of each item,
+itself among them, and what was read is compared with it: a checkpoint that gives other values than
+were saved counts as one that cannot be read. One that was written before there were checksums has
+none, and is read without that check.
 """
 
 import dataclasses
+import errno
+import os
 import re
+import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +30,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxcap.data.vocabulary import Vocabulary
-from jaxcap.learning import processes
+from jaxcap.learning import checksums, processes
 from jaxcap.learning.loop import TrainingConfig, TrainState
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.nn.captioner import CaptionerConfig, Params, init_params
@@ -35,11 +41,19 @@ _ITEMS = ("params", "training", "info", "validation")
 FORMAT = 1
 """Version of this layout; a checkpoint of another is refused."""
 
+_CHECKSUMS = "checksums"
+_ROOM = 1_000_000
+"""Bytes that a checkpoint takes beside its arrays, and more."""
+
 T = TypeVar("T")
 
 
 class FormatError(ValueError):
     """A checkpoint of another format, cell or use, which no older checkpoint would mend."""
+
+
+class ChecksumError(ValueError):
+    """Something in a checkpoint is not what was saved."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +89,16 @@ class CheckpointInfo:
         Raises:
             FormatError: `where` was written in another format, or the captioner's cell is not at
                 hand.
+            ValueError: it has a field that `to_json` does not write.
         """
         if value.get("format") != FORMAT:
             raise FormatError(
                 f"{where}: has checkpoint format {value.get('format')}, this version reads "
                 f"format {FORMAT}: use the version of jaxcap that wrote it"
             )
+        known = {"format", *(field.name for field in dataclasses.fields(cls))}
+        if unknown := sorted(set(value) - known):
+            raise ValueError(f"its info has the unknown field {unknown[0]!r}")
         try:
             model = CaptionerConfig(**value["model"])
         except CellError as error:
@@ -214,9 +232,9 @@ class Checkpoints:
                         "of their own"
                     )
         # Listed first, since a manager that may write deletes them.
-        self._half_written = [
-            path for path in sorted(self.folder.glob("*.orbax-checkpoint-tmp*")) if path.is_dir()
-        ]
+        self._half_written = []
+        if folder.is_dir():
+            self._half_written = sorted(filter(is_half_written, folder.iterdir()))
         # The state is donated to the next call, so that it must be on disk before it: no
         # asynchronous saves.
         options = ocp.CheckpointManagerOptions(
@@ -226,6 +244,7 @@ class Checkpoints:
             cleanup_tmp_directories=create,
         )
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        self._unranked: set[int] = set()
 
     @property
     def steps(self) -> list[int]:
@@ -233,21 +252,35 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def best(self) -> tuple[int, float] | None:
-        """Iteration and rank of the first of the best checkpoints; None if none was validated."""
-        ranks = {step: self._rank(step) for step in self.steps}
-        measured = {step: rank for step, rank in ranks.items() if rank is not None}
-        return min(measured.items(), key=lambda item: item[1]) if measured else None
+        """Iteration and rank of the first of the best checkpoints; None if none was validated.
 
-    def _rank(self, step: int) -> float | None:
-        try:
-            return self.load_validation(step).rank
-        except Exception:  # noqa: BLE001  Orbax raises whatever its parts raise.
-            return None  # Whoever loads a broken checkpoint is told.
+        One whose validation cannot be read is left out, which is warned of once.
+        """
+        return _lowest(self._ranks())
+
+    def _ranks(self) -> dict[int, float | None]:
+        """The ranks of the checkpoints whose validation can be read."""
+        ranks = {}
+        for step in self.steps:
+            try:
+                ranks[step] = self.load_validation(step).rank
+            except Exception as error:  # noqa: BLE001  Orbax raises whatever its parts raise.
+                if step not in self._unranked:
+                    warnings.warn(
+                        f"{self.path(step)}: its validation cannot be read, so that it does not "
+                        f"count as the best: {_first_line(error)}",
+                        stacklevel=3,
+                    )
+                self._unranked.add(step)
+        return ranks
 
     def load_validation(self, step: int) -> Validation:
         """What the checkpoint of an iteration was found to be worth."""
-        args = ocp.args.Composite(validation=ocp.args.JsonRestore())
-        return Validation(**self._manager.restore(step, args=args)["validation"])
+        _, sums = self._read_info(step)
+        value = self._read_json(step, "validation")
+        if sums is not None:
+            _refuse("validation", other=checksums.of_json(value) != sums.get("validation"))
+        return Validation(**value)
 
     def path(self, step: int) -> Path:
         """Folder of the checkpoint of one iteration."""
@@ -270,8 +303,8 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return self.path(step)
-        training = ocp.args.StandardSave(_training_item(state))
-        return self._write(step, state.params, info, validation, training=training)
+        items = {"params": state.params, "training": _training_item(state)}
+        return self._write(step, items, info, validation)
 
     def save_captioner(
         self, step: int, params: Params, info: CheckpointInfo, validation: Validation
@@ -288,63 +321,83 @@ class Checkpoints:
         Raises:
             OSError: it could not be written.
         """
-        return self._write(step, params, info, validation)
+        return self._write(step, {"params": params}, info, validation)
 
     def _write(
-        self,
-        step: int,
-        params: Params,
-        info: CheckpointInfo,
-        validation: Validation,
-        **more: ocp.args.CheckpointArgs,
+        self, step: int, arrays: dict[str, Any], info: CheckpointInfo, validation: Validation
     ) -> Path:
-        items = ocp.args.Composite(
-            params=ocp.args.StandardSave(params),
-            info=ocp.args.JsonSave(info.to_json()),
-            validation=ocp.args.JsonSave(dataclasses.asdict(validation)),
-            **more,
+        described, validated = info.to_json(), dataclasses.asdict(validation)
+        sums = {name: checksums.of_arrays(tree) for name, tree in arrays.items()}
+        sums |= {"info": checksums.of_json(described), "validation": checksums.of_json(validated)}
+        args = ocp.args.Composite(
+            info=ocp.args.JsonSave({**described, _CHECKSUMS: sums}),
+            validation=ocp.args.JsonSave(validated),
+            **{name: ocp.args.StandardSave(tree) for name, tree in arrays.items()},
         )
         try:
-            self._manager.save(step, args=items)
+            self._check_room(arrays)
+            self._manager.save(step, args=args)
             self._delete_old()
         except (OSError, ValueError, RuntimeError) as error:
             raise OSError(
                 f"{self.folder}: could not write the checkpoint of iteration {step} "
-                f"({_first_line(error)}): make room or give another --checkpoint_dir; "
+                f"({_reason(error)}): make room or give another --checkpoint_dir; "
                 "earlier checkpoints are kept"
             ) from error
         return self.path(step)
 
+    def _check_room(self, arrays: dict[str, Any]) -> None:
+        # Orbax, whose threads all fail on a full disk, would say so many times over.
+        size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(arrays))
+        free = shutil.disk_usage(self.folder).free
+        if processes.largest(free < 1.1 * size + _ROOM):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def _delete_old(self) -> None:
-        best = self.best()
+        ranks = self._ranks()
+        best = _lowest(ranks)
         for step in self.steps[:-2]:
-            if best is None or step != best[0]:
+            # What cannot be read may have been the best.
+            if step in ranks and (best is None or step != best[0]):
                 self._manager.delete(step)
 
     def load_info(self, step: int) -> CheckpointInfo:
         """What the checkpoint of an iteration says of itself."""
-        args = ocp.args.Composite(info=ocp.args.JsonRestore())
-        return CheckpointInfo.from_json(
-            self._manager.restore(step, args=args)["info"], self.path(step)
-        )
+        value, _ = self._read_info(step)
+        return CheckpointInfo.from_json(value, self.path(step))
+
+    def _read_info(self, step: int) -> tuple[dict[str, Any], dict[str, str] | None]:
+        """The info, and the checksums that are kept in it; None for those of an old checkpoint."""
+        value = self._read_json(step, "info")
+        sums = value.pop(_CHECKSUMS, None)
+        if sums is not None:
+            _refuse("info", other=checksums.of_json(value) != sums.get("info"))
+        return value, sums
+
+    def _read_json(self, step: int, item: str) -> dict[str, Any]:
+        args = ocp.args.Composite(**{item: ocp.args.JsonRestore()})
+        return self._manager.restore(step, args=args)[item]
 
     def load_params(self, step: int) -> tuple[Params, CheckpointInfo]:
         """Parameters and description of a checkpoint, without its optimiser state."""
-        info = self.load_info(step)
+        value, sums = self._read_info(step)
+        info = CheckpointInfo.from_json(value, self.path(step))
         shapes = jax.eval_shape(partial(init_params, config=info.model), jax.random.key(0))
-        return self._restore(step, "params", shapes), info
+        return self._restore(step, "params", shapes, sums), info
 
     def load_state(self, step: int, like: TrainState) -> TrainState:
         """The whole state of a checkpoint, with the structure and shapes of `like`."""
-        if not (self.path(step) / "training").is_dir():
+        _, sums = self._read_info(step)
+        if not (self.path(step) / "training").is_dir() and "training" not in (sums or ()):
             raise FormatError(
                 f"{self.path(step)}: holds a captioner to be used, and nothing that training could "
                 "go on from: start a new run of it by --init_from"
             )
-        params = self._restore(step, "params", like.params)
-        return like._replace(params=params, **self._restore(step, "training", _training_item(like)))
+        params = self._restore(step, "params", like.params, sums)
+        rest = self._restore(step, "training", _training_item(like), sums)
+        return like._replace(params=params, **rest)
 
-    def _restore(self, step: int, item: str, like: Any) -> Any:
+    def _restore(self, step: int, item: str, like: Any, sums: dict[str, str] | None) -> Any:
         # Parameters may have been saved on another kind or number of devices.
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         shapes = jax.tree.map(
@@ -354,7 +407,18 @@ class Checkpoints:
             like,
         )
         args = ocp.args.Composite(**{item: ocp.args.StandardRestore(shapes)})
-        return self._manager.restore(step, args=args)[item]
+        found = failure = None
+        try:
+            found = self._manager.restore(step, args=args)[item]
+        except Exception as error:  # noqa: BLE001  Orbax raises whatever its parts raise.
+            failure = error
+        # Processes that differed here would wait for each other in the checksum.
+        if processes.largest(failure is not None):
+            raise failure or OSError(f"another process cannot read its {item}")
+        if sums is not None:
+            other = checksums.of_arrays(found) != sums.get(item)
+            _refuse(item, other=bool(processes.largest(other)))
+        return found
 
     def load_newest(self, load: Callable[[int], T], *, best: bool = False) -> tuple[int, T]:
         """Load the newest checkpoint that can be read, or the best one.
@@ -435,8 +499,31 @@ def is_checkpoint(path: Path) -> bool:
     return not found or not found.isdisjoint({*_ITEMS, "_CHECKPOINT_METADATA"})
 
 
+def _lowest(ranks: dict[int, float | None]) -> tuple[int, float] | None:
+    """The first iteration of the lowest rank, and that rank."""
+    measured = {step: rank for step, rank in ranks.items() if rank is not None}
+    return min(measured.items(), key=lambda item: item[1]) if measured else None
+
+
+def is_half_written(path: Path) -> bool:
+    """Whether a folder is a checkpoint whose write did not end."""
+    return ".orbax-checkpoint-tmp" in path.name and path.is_dir()
+
+
+def _refuse(item: str, *, other: bool) -> None:
+    if other:
+        raise ChecksumError(f"the item {item} is not what was saved, by its checksum")
+
+
 def _training_item(state: TrainState) -> dict[str, Any]:
     return {"step": state.step, "opt_state": state.opt_state, "key": state.key}
+
+
+def _reason(error: Exception) -> str:
+    """Why something could not be written, which TensorStore says at the end of a long line."""
+    found = re.search(r"os_error_code='(\d+)'", str(error))
+    number = error.errno if isinstance(error, OSError) else found and int(found[1])
+    return os.strerror(number) if number else _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

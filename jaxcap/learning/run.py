@@ -19,10 +19,17 @@ from typing import Any
 
 import jax
 
+from jaxcap.data.folder_lock import FolderLock
 from jaxcap.data.splits import CaptionData
 from jaxcap.data.whole_files import replacing
 from jaxcap.learning import processes
-from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, Validation, is_checkpoint
+from jaxcap.learning.checkpoints import (
+    CheckpointInfo,
+    Checkpoints,
+    Validation,
+    is_checkpoint,
+    is_half_written,
+)
 from jaxcap.learning.layout import Layout
 from jaxcap.learning.loop import Progress, TrainingConfig, TrainState, fit, init_state
 from jaxcap.learning.metrics import METRICS_FILE, MetricsWriter
@@ -45,6 +52,8 @@ class Run:
         info: what its checkpoints say of themselves.
         state: the state to train from.
         checkpoints: those in the folder.
+        lock: what keeps other runs out of the folder until training has ended; None in a process
+            that does not write.
         layout: of the state over devices; None on one.
     """
 
@@ -52,6 +61,7 @@ class Run:
     info: CheckpointInfo
     state: TrainState
     checkpoints: Checkpoints
+    lock: FolderLock | None = None
     layout: Layout | None = None
 
     def train(
@@ -89,6 +99,8 @@ class Run:
             reward = CiderReward(data.train, data.vocabulary)
             make_steps = RewardSteps(self.info.model, training, reward)
         with ExitStack() as stack:
+            if self.lock is not None:
+                stack.callback(self.lock.release)
             stack.callback(self.checkpoints.close)
             if start == 0:
                 self.checkpoints.save(self.state, self.info, Validation())
@@ -157,7 +169,9 @@ def open_run(
 
     Raises:
         FileExistsError: `folder` holds a run, and neither `resume` nor `overwrite` is true.
+        BlockingIOError: another process trains in `folder`; the message names it.
         FileNotFoundError: there is nothing to resume or to start from.
+        OSError: `folder` cannot be written.
         ValueError: the run was made with other settings, nothing is left to train, or the objective
             "cider" is to start from nothing or to be spread over devices; or the vocabulary does
             not divide.
@@ -178,13 +192,44 @@ def open_run(
             "--objective=cider goes on from a captioner that can write: name its run by --init_from"
         )
     params = None if init_from is None else initial_params(init_from, info)
-    checkpoints = prepare_folder(folder, overwrite=overwrite)
-    state = _placed(init_state(state_key, info.model, info.training, params), layout)
-    return Run(folder, info, state, checkpoints, layout)
+    with ExitStack() as stack:
+        lock = hold(folder, stack)
+        checkpoints = prepare_folder(folder, overwrite=overwrite)
+        state = _placed(init_state(state_key, info.model, info.training, params), layout)
+        stack.pop_all()
+    return Run(folder, info, state, checkpoints, lock, layout)
+
+
+def hold(folder: Path, stack: ExitStack) -> FolderLock | None:
+    """Keep other runs and sweeps out of a folder until `stack` ends; None but in process 0.
+
+    Raises:
+        BlockingIOError: another process trains in it.
+        FileExistsError: it is a file.
+        OSError: it cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(
+            f"{folder}: is a file, expected a folder: give another --checkpoint_dir"
+        )
+    lock = FolderLock(folder, "give another --checkpoint_dir") if processes.is_first() else None
+    failure = None
+    try:
+        if lock is not None:
+            stack.enter_context(lock)
+    except OSError as error:
+        failure = error
+    if processes.largest(failure is not None):
+        raise failure or OSError(f"{folder}: process 0 cannot have it to itself")
+    return lock
 
 
 def prepare_folder(folder: Path, *, overwrite: bool) -> Checkpoints:
-    """Make a folder ready for a new run or sweep; arguments and errors are those of `open_run`."""
+    """Make a folder that is held ready for a new run or sweep, with `open_run`'s arguments.
+
+    Raises:
+        FileExistsError: it holds a run, and `overwrite` is not true; or what is not ours.
+    """
     if _holds_run(folder):
         if not overwrite:
             raise FileExistsError(
@@ -194,19 +239,8 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> Checkpoints:
         processes.wait_for_all("run found")
         if processes.is_first():
             _delete_run(folder)
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(
-            f"{folder}: is a file, expected a folder: give another --checkpoint_dir"
-        )
     processes.wait_for_all("folder seen")
-    try:
-        return Checkpoints(folder, create=True)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise OSError(
-            f"{folder}: cannot be written ({error.strerror}): give another --checkpoint_dir"
-        ) from error
+    return Checkpoints(folder, create=True)
 
 
 def _placed(state: TrainState, layout: Layout | None) -> TrainState:
@@ -223,6 +257,17 @@ def _resume(folder: Path, info: CheckpointInfo, state_key: jax.Array, layout: La
             f"{folder}: holds a sweep, which cannot be resumed: train its best captioner further "
             "by --init_from and another --checkpoint_dir"
         )
+    with ExitStack() as stack:
+        lock = hold(folder, stack)
+        checkpoints, state = _go_on(folder, info, state_key, layout)
+        stack.pop_all()
+    return Run(folder, info, state, checkpoints, lock, layout)
+
+
+def _go_on(
+    folder: Path, info: CheckpointInfo, state_key: jax.Array, layout: Layout | None
+) -> tuple[Checkpoints, TrainState]:
+    """The checkpoints of a run that is held, and the state to go on from."""
     checkpoints = Checkpoints(folder, create=True)
     like = _placed(init_state(state_key, info.model, info.training), layout)
     step, found = checkpoints.load_newest(checkpoints.load_info)
@@ -243,7 +288,7 @@ def _resume(folder: Path, info: CheckpointInfo, state_key: jax.Array, layout: La
             f"{checkpoints.path(step)}: training ended after --patience={info.training.patience} "
             "epochs without a better checkpoint: raise it to go on"
         )
-    return Run(folder, info, state, checkpoints, layout)
+    return checkpoints, state
 
 
 def validation_of(progress: Progress, training: TrainingConfig) -> Validation:
@@ -275,8 +320,11 @@ def initial_params(folder: Path, info: CheckpointInfo) -> Params:
 
 
 def _holds_run(folder: Path) -> bool:
+    """Whether there is a run in a folder; one killed in its very first write has left none."""
     return folder.is_dir() and any(
-        is_checkpoint(path) or path.name == METRICS_FILE or _is_member(path)
+        (is_checkpoint(path) and not is_half_written(path))
+        or path.name == METRICS_FILE
+        or _is_member(path)
         for path in folder.iterdir()
     )
 
@@ -319,7 +367,11 @@ def record_start(run: Run, flags: dict[str, Any]) -> None:
 
 
 def record(folder: Path, iteration: int, seed: int, flags: dict[str, Any]) -> None:
-    """Add to a folder's record how a run or sweep was started."""
+    """Add to a folder's record how a run or sweep was started.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     path = folder / RECORD_FILE
     starts = []
     if path.exists():
@@ -340,5 +392,11 @@ def record(folder: Path, iteration: int, seed: int, flags: dict[str, Any]) -> No
             "devices": [str(device) for device in jax.devices()],
         }
     )
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(starts, indent=1) + "\n", encoding="utf-8")
+    try:
+        with replacing(path) as partial:
+            partial.write_text(json.dumps(starts, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OSError(
+            f"{path}: cannot be written ({error.strerror}): make room or give another "
+            "--checkpoint_dir; the checkpoints are kept"
+        ) from error

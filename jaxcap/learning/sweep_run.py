@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcap.data.folder_lock import FolderLock
 from jaxcap.data.splits import CaptionData, Split
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, Validation
 from jaxcap.learning.loop import TrainState
 from jaxcap.learning.metrics import MetricsWriter
-from jaxcap.learning.run import initial_params, prepare_folder, validation_of
+from jaxcap.learning.run import hold, initial_params, prepare_folder, validation_of
 from jaxcap.learning.sweep import (
     Member,
     Program,
@@ -71,6 +72,7 @@ class SweepRun:
         states: those to train from, stacked.
         checkpoints: those in the folder.
         standings: of all members, kept up to date.
+        lock: what keeps other runs out of the folder until training has ended.
     """
 
     folder: Path
@@ -79,6 +81,7 @@ class SweepRun:
     states: TrainState
     checkpoints: Checkpoints
     standings: list[Standing]
+    lock: FolderLock | None = None
 
     @property
     def best(self) -> Standing:
@@ -123,6 +126,8 @@ class SweepRun:
         if training.val_images:
             cider = ValidationCider(self.info.model, data, training.val_images)
         with ExitStack() as stack:
+            if self.lock is not None:
+                stack.callback(self.lock.release)
             stack.callback(self.checkpoints.close)
             writers = []
             for standing in self.standings:
@@ -202,14 +207,18 @@ def open_sweep(
 
     Raises:
         FileExistsError: `folder` holds a run, and `overwrite` is not true.
+        BlockingIOError: another process trains in `folder`; the message names it.
         FileNotFoundError: there is nothing to start from.
         ValueError: a member's value is out of its range, or the settings cannot be swept.
     """
     program = Program.of(members, info.model, info.training)
     params = None if init_from is None else initial_params(init_from, info)
-    checkpoints = prepare_folder(folder, overwrite=overwrite)
-    states = init_states(members, program, params)
-    return SweepRun(folder, info, program, states, checkpoints, list(map(Standing, members)))
+    with ExitStack() as stack:
+        lock = hold(folder, stack)
+        checkpoints = prepare_folder(folder, overwrite=overwrite)
+        states = init_states(members, program, params)
+        stack.pop_all()
+    return SweepRun(folder, info, program, states, checkpoints, list(map(Standing, members)), lock)
 
 
 def table(standings: Sequence[Standing]) -> str:

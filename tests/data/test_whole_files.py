@@ -23,3 +23,8 @@ def test_an_error_leaves_what_was_there(tmp_path):
         raise OSError("full")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left.*a\.txt"), replacing(tmp_path / "a.txt"):
+        raise OSError(28, "No space left on device")

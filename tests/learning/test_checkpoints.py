@@ -6,43 +6,15 @@ import re
 import subprocess
 import sys
 import warnings
-from functools import partial
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
+from tiny_checkpoints import INFO, assert_same, state_at
 
 from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, FormatError, Validation
-from jaxcap.learning.loop import TrainingConfig, init_state
 from jaxcap.learning.optimiser import OptimiserConfig
-from jaxcap.nn.captioner import CaptionerConfig
-
-VOCABULARY = Vocabulary.build(["a", "cat", "on", "grass"])
-INFO = CheckpointInfo(
-    model=CaptionerConfig(vocab_size=8, feature_dim=3, wordvec_dim=2, hidden_dim=4),
-    training=TrainingConfig(optimiser=OptimiserConfig(clip_norm=5.0)),
-    vocabulary=VOCABULARY,
-    data={"name": "tiny", "feature_dim": 3, "pca_features": True, "vocabulary_size": 8},
-    source={"dataset": "coco", "data_dir": "/data", "folder": "/data", "max_train": 50},
-    seed=0,
-)
-
-
-def state_at(step, seed=0):
-    state = init_state(jax.random.key(seed), INFO.model, INFO.training)
-    return state._replace(step=state.step + step)
-
-
-def assert_same(a, b):
-    values = partial(
-        jax.tree.map,
-        lambda x: np.asarray(
-            jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x
-        ),
-    )
-    jax.tree.map(np.testing.assert_array_equal, values(a), values(b))
 
 
 @pytest.fixture
@@ -89,8 +61,17 @@ def test_a_cut_short_validation_loss_is_no_loss(saved):
     for path in (saved.path(2) / "validation").iterdir():
         path.write_bytes(path.read_bytes()[:5])
     again = Checkpoints(saved.folder)
-    assert again.best() == (8, 4.0)
+    with pytest.warns(UserWarning, match="run/2: its validation cannot be read, so that it does"):
+        assert again.best() == (8, 4.0)
     assert again.load_newest(again.load_info, best=True)[0] == 8
+
+
+def test_what_may_have_been_the_best_is_not_deleted(saved):
+    for path in (saved.path(2) / "validation").iterdir():
+        path.write_bytes(path.read_bytes()[:5])
+    with pytest.warns(UserWarning, match="run/2: its validation cannot be read"):
+        saved.save(state_at(9), INFO, Validation(6.0))
+    assert saved.steps == [2, 8, 9]
 
 
 def test_best_where_none_was_validated_says_so(tmp_path):
@@ -102,8 +83,11 @@ def test_best_where_none_was_validated_says_so(tmp_path):
 
 SAVE_ON_ANOTHER_DEVICE = """
 import sys, jax
+from pathlib import Path
+import numpy as np
 sys.path.insert(0, sys.argv[2])
-from test_checkpoints import INFO, Checkpoints, Path, Validation, np, state_at
+from jaxcap.learning.checkpoints import Checkpoints, Validation
+from tiny_checkpoints import INFO, state_at
 with jax.default_device(jax.devices()[1]):
     state = state_at(1)
     Checkpoints(Path(sys.argv[1]), create=True).save(state, INFO, Validation())
@@ -114,7 +98,14 @@ np.savez(sys.argv[3], **state.params)
 def test_parameters_load_on_other_devices_than_they_were_saved_on(tmp_path):
     flags = "--xla_force_host_platform_device_count=2"
     saved, folder = tmp_path / "saved.npz", tmp_path / "run"
-    command = [sys.executable, "-c", SAVE_ON_ANOTHER_DEVICE, folder, Path(__file__).parent, saved]
+    command = [
+        sys.executable,
+        "-c",
+        SAVE_ON_ANOTHER_DEVICE,
+        folder,
+        Path(__file__).parents[1],
+        saved,
+    ]
     subprocess.run(command, check=True, env={**os.environ, "XLA_FLAGS": flags})
     with np.load(saved) as expected:
         assert_same(Checkpoints(folder).load_params(1)[0], dict(expected))

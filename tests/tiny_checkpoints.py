@@ -1,0 +1,37 @@
+"""What a small checkpoint holds, without training."""
+
+from functools import partial
+
+import jax
+import numpy as np
+
+from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.learning.checkpoints import CheckpointInfo
+from jaxcap.learning.loop import TrainingConfig, init_state
+from jaxcap.learning.optimiser import OptimiserConfig
+from jaxcap.nn.captioner import CaptionerConfig
+
+VOCABULARY = Vocabulary.build(["a", "cat", "on", "grass"])
+INFO = CheckpointInfo(
+    model=CaptionerConfig(vocab_size=8, feature_dim=3, wordvec_dim=2, hidden_dim=4),
+    training=TrainingConfig(optimiser=OptimiserConfig(clip_norm=5.0)),
+    vocabulary=VOCABULARY,
+    data={"name": "tiny", "feature_dim": 3, "pca_features": True, "vocabulary_size": 8},
+    source={"dataset": "coco", "data_dir": "/data", "folder": "/data", "max_train": 50},
+    seed=0,
+)
+
+
+def state_at(step, seed=0):
+    state = init_state(jax.random.key(seed), INFO.model, INFO.training)
+    return state._replace(step=state.step + step)
+
+
+def assert_same(a, b):
+    values = partial(
+        jax.tree.map,
+        lambda x: np.asarray(
+            jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+        ),
+    )
+    jax.tree.map(np.testing.assert_array_equal, values(a), values(b))
