@@ -74,7 +74,26 @@ def run(
             processes.leave(130)
             return 130
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=parse_flags)
+
+
+def parse_flags(arguments: list[str]) -> list[str]:
+    """Read the flags of a command line and of the flag files that it names.
+
+    Leaves with exit code 1 and one sentence on stderr where they cannot be read.
+
+    Args:
+        arguments: the program's name and what stands behind it.
+
+    Returns:
+        What is no flag, after the program's name.
+    """
+    try:
+        return app.parse_flags_with_usage(arguments)
+    # What absl lets through: a flag file that is no text, or has a NUL in the path of another.
+    except (ValueError, RecursionError) as error:
+        print(f"FATAL Flags parsing error: a flag file cannot be read: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def writable_path(text: str | None) -> Path | None:

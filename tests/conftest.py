@@ -16,6 +16,12 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--minutes", type=float, default=30, help="of training, in the test marked soak"
+    )
+
+
 @pytest.fixture
 def x64():
     """Run the test in float64."""

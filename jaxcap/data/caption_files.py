@@ -13,11 +13,13 @@ All are UTF-8; a byte-order mark is passed over. The format is told from the con
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from jaxcap.data.json_files import parse_json
+from jaxcap.data.plain_files import LONGEST_CAPTION, quote, read_file, too_long
 
 _SPLITS = {"train": "train", "restval": "train", "val": "val", "dev": "val", "test": "test"}
 _COCO_FORM = (
@@ -70,11 +72,9 @@ def read_caption_file(path: Path) -> CaptionFile:
         FileNotFoundError: there is no such file.
         ValueError: it is not UTF-8, of no known format, or an entry is not of its format; the
             message names the file and the entry, and for JSON shows the form expected.
+        OSError: it cannot be read.
     """
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file, expected one with captions") from None
+    raw = read_file(path, expected="one with captions")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -89,23 +89,29 @@ def read_caption_file(path: Path) -> CaptionFile:
     else:
         name, entries = _text_entries(path, text)
     images: dict[str, CaptionedImage] = {}
+    seen: set[tuple[str, str]] = set()
     empty = repeated = 0
     for image, caption, split in entries:
         found = images.setdefault(image, CaptionedImage(image))
         if split is not None:
             if found.split not in (None, split):
-                raise ValueError(f"{path}: {image} is in the splits {found.split} and {split}")
+                raise ValueError(
+                    f"{path}: {quote(image)[1:-1]} is in the splits {found.split} and {split}"
+                )
             found.split = split
         if caption is None:
             continue
+        if len(caption) > LONGEST_CAPTION:
+            raise too_long(caption, f"{path}: {quote(image)}")
         clean = " ".join(caption.split())
         if not clean:
             empty += 1
             continue
         found.raw.append(caption)
-        if clean in found.captions:
+        if (image, clean) in seen:
             repeated += 1
         else:
+            seen.add((image, clean))
             found.captions.append(clean)
     return CaptionFile(name, list(images.values()), empty, repeated)
 
@@ -115,12 +121,9 @@ Entry = tuple[str, str | None, str | None]
 
 
 def _json_entries(path: Path, text: str) -> tuple[str, Iterator[Entry]]:
-    try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}; the file may be cut short") from None
+    value = parse_json(path, text)
     if not isinstance(value, dict) or not isinstance(value.get("images"), list):
-        found = sorted(value) if isinstance(value, dict) else type(value).__name__
+        found = quote(sorted(value)) if isinstance(value, dict) else type(value).__name__
         raise ValueError(
             f"{path}: has no list 'images' (found {found}); expected COCO's form {_COCO_FORM} "
             f"or Karpathy's {_KARPATHY_FORM}"
@@ -133,9 +136,9 @@ def _json_entries(path: Path, text: str) -> tuple[str, Iterator[Entry]]:
 def _field(path: Path, entry: Any, where: str, name: str, kind: type | tuple, form: str) -> Any:
     """One field of a JSON entry, checked."""
     if not isinstance(entry, dict) or name not in entry:
-        fault = f"has no {name!r}: {entry!r:.80}"
+        fault = f"has no {name!r}: {quote(entry)}"
     elif not isinstance(entry[name], kind) or isinstance(entry[name], bool):
-        fault = f"has {name} {entry[name]!r:.80}"
+        fault = f"has {name} {quote(entry[name])}"
     else:
         return entry[name]
     raise ValueError(f"{path}: {where} {fault}; expected the form {form}")
@@ -147,7 +150,9 @@ def _coco_entries(path: Path, value: dict[str, Any]) -> Iterator[Entry]:
         where = f"images[{i}]"
         number = _field(path, image, where, "id", (int, str), _COCO_FORM)
         if number in names:
-            raise ValueError(f"{path}: {where} has the id {number} of {names[number]} once more")
+            raise ValueError(
+                f"{path}: {where} has the id {quote(number)} of {names[number]:.80} once more"
+            )
         names[number] = _field(path, image, where, "file_name", str, _COCO_FORM)
         yield names[number], None, None
     if not isinstance(value["annotations"], list):
@@ -156,7 +161,9 @@ def _coco_entries(path: Path, value: dict[str, Any]) -> Iterator[Entry]:
         where = f"annotations[{i}]"
         number = _field(path, annotation, where, "image_id", (int, str), _COCO_FORM)
         if number not in names:
-            raise ValueError(f"{path}: {where} is of image_id {number}, which is not in images")
+            raise ValueError(
+                f"{path}: {where} is of image_id {quote(number)}, which is not in images"
+            )
         yield names[number], _field(path, annotation, where, "caption", str, _COCO_FORM), None
 
 
@@ -165,7 +172,7 @@ def _karpathy_entries(path: Path, value: dict[str, Any]) -> Iterator[Entry]:
         where = f"images[{i}]"
         name = _field(path, image, where, "filename", str, _KARPATHY_FORM)
         if image.get("filepath"):
-            name = f"{image['filepath']}/{name}"
+            name = f"{_field(path, image, where, 'filepath', str, _KARPATHY_FORM)}/{name}"
         split = image.get("split")
         if split is not None:
             split = _split(path, where, split)
@@ -176,9 +183,9 @@ def _karpathy_entries(path: Path, value: dict[str, Any]) -> Iterator[Entry]:
 
 
 def _split(path: Path, where: str, split: Any) -> str:
-    if split not in _SPLITS:
+    if not isinstance(split, str) or split not in _SPLITS:
         raise ValueError(
-            f"{path}: {where} has the split {split!r}, expected one of {', '.join(_SPLITS)}"
+            f"{path}: {where} has the split {quote(split)}, expected one of {', '.join(_SPLITS)}"
         )
     return _SPLITS[split]
 
@@ -190,11 +197,12 @@ def _text_entries(path: Path, text: str) -> tuple[str, Iterator[Entry]]:
         if "#" in image and image.rpartition("#")[2].isdigit():
             return "flickr8k", _tab_entries(path, text, numbered=True)
         return "tsv", _tab_entries(path, text, numbered=False)
-    header = next(csv.reader([first]))
+    # A header is short, and only so much of a line is a field to `csv`.
+    header = next(csv.reader([first[:1000]]))
     if {"image", "caption"} <= set(header):
         return "csv", _csv_entries(path, text)
     raise ValueError(
-        f"{path}: of no known format: its first line is {first!r:.80}; expected JSON, "
+        f"{path}: of no known format: its first line is {quote(first)}; expected JSON, "
         "'image.jpg#0<TAB>caption', 'image.jpg<TAB>caption', or a header 'image,caption'"
     )
 
@@ -208,7 +216,7 @@ def _tab_entries(path: Path, text: str, *, numbered: bool) -> Iterator[Entry]:
         image, tab, rest = line.partition("\t")
         if not tab or not image.strip():
             raise ValueError(
-                f"{path}: line {number} is {line!r:.80}, expected an image, a tab and a caption"
+                f"{path}: line {number} is {quote(line)}, expected an image, a tab and a caption"
             )
         if numbered:
             image = image.rpartition("#")[0] or image
@@ -219,9 +227,17 @@ def _tab_entries(path: Path, text: str, *, numbered: bool) -> Iterator[Entry]:
 
 def _csv_entries(path: Path, text: str) -> Iterator[Entry]:
     rows = csv.DictReader(io.StringIO(text))
-    for row in rows:
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            raise ValueError(
+                f"{path}: line {rows.line_num} is no CSV: {error}; is a quotation mark left open?"
+            ) from None
+        if row is None:
+            return
         image, caption = row.get("image"), row.get("caption")
-        if not image or caption is None:
+        if not image or not image.strip() or caption is None:
             raise ValueError(
                 f"{path}: line {rows.line_num} has no image or no caption, expected both"
             )

@@ -4,7 +4,7 @@ Each function raises one ValueError that names `where` (a file and a dataset in 
 at fault, what it holds, what was expected and what to do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -78,13 +78,25 @@ def check_finite(features: Float[np.ndarray, "K D"], where: str, first_row: int 
         )
 
 
-def check_urls(urls: int, where: str, images: int, features: str) -> None:
-    """There is one URL an image."""
-    if urls != images:
+LONGEST_URL = 4096
+"""Characters of the longest URL, since all of a split take the room of its longest."""
+
+
+def check_urls(
+    urls: Sequence[str] | Sequence[bytes], where: str, images: int, features: str
+) -> None:
+    """There is one URL an image, and none of more than `LONGEST_URL` characters."""
+    if len(urls) != images:
         raise ValueError(
-            f"{where} has {urls} URLs, expected {images}, one an image of {features}; "
+            f"{where} has {len(urls)} URLs, expected {images}, one an image of {features}; "
             "remove the file to go without URLs"
         )
+    for line, url in enumerate(urls, start=1):
+        if len(url) > LONGEST_URL:
+            raise ValueError(
+                f"{where} line {line} has {len(url):,} characters, expected a URL of at most "
+                f"{LONGEST_URL:,}; remove the file to go without URLs"
+            )
 
 
 def check_widths(shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -108,7 +120,7 @@ def check_arrays(split: str, arrays: SplitArrays, words: int) -> None:
     check_image_idxs(arrays.image_idxs, f"{split}.image_idxs", images, f"{split}.features")
     check_finite(arrays.features, f"{split}.features")
     if arrays.urls:
-        check_urls(len(arrays.urls), f"{split}.urls", images, f"{split}.features")
+        check_urls(arrays.urls, f"{split}.urls", images, f"{split}.features")
         for i, url in enumerate(arrays.urls):
             if not url or url.split() != [url]:
                 raise ValueError(f"{split}.urls[{i}] is {url!r}, expected text without blanks")

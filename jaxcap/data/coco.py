@@ -46,6 +46,7 @@ from jaxcap.data.layout import (
     features_file,
     urls_file,
 )
+from jaxcap.data.plain_files import quote, read_file
 from jaxcap.data.sharded import padding, read_sharded
 from jaxcap.data.splits import SPLITS, CaptionData, Split, SplitArrays
 from jaxcap.data.vocabulary import Vocabulary
@@ -193,15 +194,18 @@ def _read_about(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
     value = read_json(path)
     name, digest = value.get("name"), value.get("vocabulary_digest", vocabulary.digest)
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{path}: name is {name!r}, expected the data set's name")
+        raise ValueError(f"{path}: name is {quote(name)}, expected the data set's name")
     if digest != vocabulary.digest:
         raise ValueError(
-            f"{path}: vocabulary_digest is {digest}, but that of {VOCABULARY_FILE} is "
+            f"{path}: vocabulary_digest is {digest!s:.80}, but that of {VOCABULARY_FILE} is "
             f"{vocabulary.digest}; put back the vocabulary that the captions were written with"
         )
+    encoder = value.get("encoder")
+    if isinstance(encoder, dict) and not isinstance(encoder.get("name"), str):
+        raise ValueError(f"{path}: encoder is {quote(encoder)}, expected one with a name")
     for field in ("encoder", "pca"):
         if not isinstance(value.get(field), dict | None):
-            raise ValueError(f"{path}: {field} is {value[field]!r}, expected an object")
+            raise ValueError(f"{path}: {field} is {quote(value[field])}, expected an object")
     return value
 
 
@@ -257,8 +261,9 @@ def _read_split(
     image_idxs = placed(datasets.image_idxs, read_image_idxs)
     urls = np.empty(0, "S1")
     if urls_path.exists():
-        urls = np.array([line.strip() for line in urls_path.read_bytes().splitlines()], np.bytes_)
-        check_urls(len(urls), str(urls_path), count, images)
+        lines = [line.strip() for line in read_file(urls_path).splitlines()]
+        check_urls(lines, str(urls_path), count, images)
+        urls = np.array(lines, np.bytes_)
     rows = len(datasets.captions) if kept is None else len(kept)
     return Split(
         captions=captions,

@@ -62,8 +62,11 @@ class FeatureStore:
         header = {"rows": len(images), "width": width, "batch_size": batch_size, **depends_on}
         lines = self._read_lines()
         self.begun_again = bool(lines) and lines[0] != header
-        if lines and not self.begun_again and (folder / _FEATURES).exists():
-            self.features = np.lib.format.open_memmap(folder / _FEATURES, "r+")
+        kept = None
+        if lines and not self.begun_again:
+            kept = _open_features(folder / _FEATURES, (len(images), width))
+        if kept is not None:
+            self.features = kept
             for line in lines[1:]:
                 self._mark(line)
         else:
@@ -74,9 +77,9 @@ class FeatureStore:
             )
             _reserve(folder / _FEATURES)
         # Written anew, so that a line that was cut does not spoil the one after it.
-        kept = [header, *(line for line in lines[1:] if self._is_done(line))]
+        whole = [header, *(line for line in lines[1:] if self._is_done(line))]
         with replacing(folder / _DONE) as partial:
-            partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="ascii")
+            partial.write_text("".join(json.dumps(line) + "\n" for line in whole), encoding="ascii")
 
     @property
     def num_done(self) -> int:
@@ -120,7 +123,7 @@ class FeatureStore:
         """Let go of the features; the store stays on disk."""
         vars(self).pop("features", None)
 
-    def _read_lines(self) -> list[dict[str, Any]]:
+    def _read_lines(self) -> list[Any]:
         path = self._folder / _DONE
         if not path.exists():
             return []
@@ -132,16 +135,31 @@ class FeatureStore:
                 break
         return lines
 
-    def _is_done(self, line: Mapping[str, Any]) -> bool:
-        return line["batch"] in self._done and line["images"] == self._digests[line["batch"]]
+    def _is_done(self, line: Any) -> bool:
+        return self._is_whole(line) and line["batch"] in self._done
 
-    def _mark(self, line: Mapping[str, Any]) -> None:
-        batch = line["batch"]
-        # An image that was replaced since has another size, and its batch is done again.
-        if line["images"] != self._digests[batch]:
-            return
-        self._done.add(batch)
-        self.unreadable |= {int(row): reason for row, reason in line["unreadable"].items()}
+    def _is_whole(self, line: Any) -> bool:
+        """Whether a line speaks of a batch that there is, and of the images that are in it now."""
+        try:
+            # An image that was replaced since has another size, and its batch is done again.
+            return line["batch"] >= 0 and line["images"] == self._digests[line["batch"]]
+        except (KeyError, IndexError, TypeError):
+            return False
+
+    def _mark(self, line: Any) -> None:
+        if self._is_whole(line):
+            self._done.add(line["batch"])
+            self.unreadable |= {int(row): reason for row, reason in line["unreadable"].items()}
+
+
+def _open_features(path: Path, shape: tuple[int, int]) -> np.memmap | None:
+    """The file, if it is there and as it was made."""
+    try:
+        # No pickle is read: NumPy maps plain numbers only.
+        features = np.lib.format.open_memmap(path, "r+")
+    except (OSError, ValueError):
+        return None
+    return features if features.dtype == np.float32 and features.shape == shape else None
 
 
 def _digest(images: Sequence[tuple[str, int]]) -> str:

@@ -1,9 +1,13 @@
 """HDF5 files read with suspicion: each fault is one error that names the file and the dataset.
 
 A dataset counts only if it lies in the file itself. Links to other places, external storage and
-virtual datasets are refused, so that reading a folder reads nothing outside it.
+virtual datasets are refused, so that reading a folder reads nothing outside it. It must be filled
+to its declared shape, and one that would unpack to much more than the file is refused too, so that
+the memory that a file takes is bounded by its size.
 """
 
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +24,10 @@ from jaxcap.data.checks import check_finite
 from jaxcap.data.sharded import read_sharded
 
 _CHUNK_BYTES = 16 << 20
+_SMALL_BYTES = 1 << 30
+# Times that features or captions of real data could be compressed, and far more.
+_MOST_UNPACKED = 200
+_NAMED = 12
 # XLA on the CPU takes over memory of this alignment as it is and copies any other.
 _XLA_ALIGNMENT = 64
 
@@ -65,7 +73,8 @@ def find_dataset(file: h5py.File, name: str, *, ndim: int, kind: str) -> h5py.Da
     where = f"{file.filename}: {name}"
     with _naming(where):
         if not file.id.links.exists(name.encode()):
-            names = ", ".join(sorted(file)) or "nothing"
+            found = sorted(file)
+            names = ", ".join(found[:_NAMED]) + (", ..." if found[_NAMED:] else "") or "nothing"
             raise ValueError(f"{where} is missing; the file holds {names}")
         if file.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
             raise ValueError(f"{where} is a link, expected a dataset; copy the data into the file")
@@ -81,13 +90,35 @@ def find_dataset(file: h5py.File, name: str, *, ndim: int, kind: str) -> h5py.Da
             raise ValueError(f"{where} has type {dataset.dtype}, {expected}")
         if dataset.size == 0:
             raise ValueError(f"{where} is empty, of shape {dataset.shape}; {expected}")
-        stored = dataset.id.get_storage_size()
-        # HDF5 reads what was never written as zeros.
-        if stored == 0 or (dataset.chunks is None and stored < dataset.nbytes):
-            raise ValueError(
-                f"{where} was never filled: {stored} of {dataset.nbytes} bytes; write it again"
-            )
+        _check_storage(dataset, where)
     return dataset
+
+
+def _check_storage(dataset: h5py.Dataset, where: str) -> None:
+    stored, filled = dataset.id.get_storage_size(), dataset.size
+    size = os.path.getsize(dataset.file.filename)
+    unpacked = dataset.nbytes
+    if dataset.chunks is None:
+        filled = stored // dataset.dtype.itemsize
+    elif stored:
+        # HDF5 unpacks a chunk as a whole, however little of it lies in the dataset.
+        chunk = math.prod(dataset.chunks)
+        unpacked = max(unpacked, chunk * dataset.dtype.itemsize)
+        filled = dataset.id.get_num_chunks() * chunk
+    # HDF5 reads what was never written as zeros.
+    if stored == 0 or filled < dataset.size:
+        raise ValueError(
+            f"{where} was never filled: {stored} of {dataset.nbytes} bytes; write it again"
+        )
+    if stored > size:
+        raise ValueError(
+            f"{where} has {stored:,} bytes in a file of {size:,}; copy or download it again"
+        )
+    if unpacked > max(_SMALL_BYTES, _MOST_UNPACKED * stored):
+        raise ValueError(
+            f"{where} unpacks {stored:,} bytes to {unpacked:,}, more than data do; if it is as it "
+            "should be, write it without compression"
+        )
 
 
 def place(dataset: h5py.Dataset) -> str:

@@ -2,8 +2,12 @@
 
 import codecs
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
+
+from jaxcap.data.plain_files import read_file
 
 # UTF-32 little endian begins with the mark of UTF-16, so that it counts as one.
 _MARKS = {
@@ -11,6 +15,11 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+DEEPEST = 100
+"""Levels of the most deeply nested JSON; what walks through it may need many calls a level."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -24,8 +33,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not UTF-8, begins with a byte-order mark, is not JSON, or holds something
-            other than an object; the message names the file and the place.
+        ValueError: as `read_json_value`, or it holds something other than an object.
     """
     value = read_json_value(path)
     if not isinstance(value, dict):
@@ -44,13 +52,11 @@ def read_json_value(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not UTF-8, begins with a byte-order mark, or is not JSON; the message
-            names the file and the place.
+        ValueError: it is not UTF-8, begins with a byte-order mark, is not JSON or too large, or
+            holds half a character; the message names the file and the place.
+        OSError: it cannot be read.
     """
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file") from None
+    raw = read_file(path)
     for mark, encoding in _MARKS.items():
         if raw.startswith(mark):
             raise ValueError(
@@ -58,13 +64,62 @@ def read_json_value(path: Path) -> Any:
                 "save it as UTF-8 without a byte-order mark"
             )
     try:
-        return json.loads(raw.decode("utf-8"))
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path}: byte {error.start} is not UTF-8 (0x{raw[error.start]:02x}); save it as UTF-8"
         ) from None
-    except (ValueError, RecursionError) as error:
+    return parse_json(path, text)
+
+
+def parse_json(path: Path, text: str) -> Any:
+    """Take JSON apart, of at most `DEEPEST` levels.
+
+    Args:
+        path: what messages call it.
+        text: the whole of it.
+
+    Raises:
+        ValueError: it is not JSON, nested too deeply, or holds a number of thousands of digits or
+            half a character.
+    """
+    too_deep = f"{path}: not JSON as expected: nested in more than {DEEPEST} levels"
+    try:
+        value = json.loads(text)
+        # An escape may stand for half of a pair, which no file or terminal takes.
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError(too_deep) from None
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise ValueError(
+            f"{path}: holds {half} without its other half, which is no character; write it anew"
+        ) from None
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON: {error}; the file may be cut short") from None
+    except ValueError:
+        digits = sys.get_int_max_str_digits()
+        raise ValueError(
+            f"{path}: not JSON as expected: a number in it has more than {digits} digits"
+        ) from None
+    if _is_deeper(value, DEEPEST):
+        raise ValueError(too_deep)
+    return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether containers lie in each other to more than so many levels."""
+    inner = [value] if isinstance(value, dict | list) else []
+    while inner and levels > 0:
+        levels -= 1
+        inner = [
+            item
+            for outer in inner
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, dict | list)
+        ]
+    return bool(inner)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

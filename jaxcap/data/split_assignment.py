@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from jaxcap.data.caption_files import CaptionedImage
+from jaxcap.data.plain_files import quote, read_file
 from jaxcap.data.splits import SPLITS
 
 DEFAULT_VAL_SHARE = 0.1
@@ -94,16 +95,15 @@ def _read_lists(paths: dict[str, Path]) -> dict[str, str]:
     by_name: dict[str, str] = {}
     for split, path in paths.items():
         try:
-            text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: no such file, expected a list of images") from None
+            text = read_file(path, expected="a list of images").decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
-        for line in filter(None, map(str.strip, text.split("\n"))):
+        for line in filter(None, map(str.strip, text.replace("\r", "\n").split("\n"))):
             name = _normal(line)
             if by_name.setdefault(name, split) != split:
                 raise ValueError(
-                    f"{path}: {line} is in the other list too; keep it in one of the two"
+                    f"{path}: {quote(line)[1:-1]} is in the other list too; keep it in one of "
+                    "the two"
                 )
     return by_name
 

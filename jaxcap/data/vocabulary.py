@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from jaxcap.data.json_files import read_json, write_json
+from jaxcap.data.plain_files import quote
 
 NULL, START, END, UNK = "<NULL>", "<START>", "<END>", "<UNK>"
 
@@ -37,9 +38,11 @@ class Vocabulary:
         seen: dict[str, int] = {}
         for i, word in enumerate(self.idx_to_word):
             if not word.strip():
-                raise ValueError(f"idx_to_word[{i}] is {word!r}, expected a word")
+                raise ValueError(f"idx_to_word[{i}] is {quote(word)}, expected a word")
             if word in seen:
-                raise ValueError(f"the word {word!r} stands twice, as ids {seen[word]} and {i}")
+                raise ValueError(
+                    f"the word {quote(word)} stands twice, as ids {seen[word]} and {i}"
+                )
             seen[word] = i
         for special in (NULL, START, END):
             if special not in seen:
@@ -70,13 +73,13 @@ class Vocabulary:
         value = read_json(path)
         for field, kind in (("idx_to_word", list), ("word_to_idx", dict)):
             if field not in value:
-                raise ValueError(f"{path}: has no {field}, only {sorted(value)}")
+                raise ValueError(f"{path}: has no {field}, only {quote(sorted(value))}")
             if not isinstance(value[field], kind):
                 found = type(value[field]).__name__
                 raise ValueError(f"{path}: {field} is a {found}, expected a {kind.__name__}")
         for i, word in enumerate(value["idx_to_word"]):
             if not isinstance(word, str):
-                raise ValueError(f"{path}: idx_to_word[{i}] is {word!r}, expected a string")
+                raise ValueError(f"{path}: idx_to_word[{i}] is {quote(word)}, expected a string")
         try:
             vocabulary = cls(tuple(value["idx_to_word"]))
         except ValueError as error:
@@ -85,8 +88,8 @@ class Vocabulary:
             here, there = vocabulary.word_to_idx.get(word), value["word_to_idx"].get(word)
             if here != there:
                 raise ValueError(
-                    f"{path}: the word {word!r} has id {here} in idx_to_word "
-                    f"but {there} in word_to_idx; write the one from the other"
+                    f"{path}: the word {quote(word)} has id {here} in idx_to_word "
+                    f"but {quote(there)} in word_to_idx; write the one from the other"
                 )
         return vocabulary
 

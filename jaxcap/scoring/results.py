@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxcap.data.json_files import read_json_value
+from jaxcap.data.plain_files import LONGEST_CAPTION, quote, too_long
 from jaxcap.data.whole_files import replacing
 
 _RESULTS_FORM = '[{"image_id": 1, "caption": "a cat"}]'
@@ -70,7 +71,7 @@ def read_references(path: Path) -> ReferenceFile:
             "were --results and --references exchanged?"
         )
     if not isinstance(value, dict) or "annotations" not in value:
-        found = sorted(value) if isinstance(value, dict) else type(value).__name__
+        found = quote(sorted(value)) if isinstance(value, dict) else type(value).__name__
         raise ValueError(f"{path}: holds {found}, expected the form {_REFERENCES_FORM}")
     annotations = value["annotations"]
     captions: dict[int, list[str]] = {}
@@ -140,20 +141,22 @@ def _entries(path: Path, value: Any, name: str, form: str) -> Iterator[tuple[str
     for i, entry in enumerate(value):
         where = f"{name}[{i}]" if name else f"entry {i}"
         if not isinstance(entry, dict):
-            raise ValueError(f"{path}: {where} is {entry!r:.80}, expected the form {form}")
+            raise ValueError(f"{path}: {where} is {quote(entry)}, expected the form {form}")
         for field in ("image_id", "caption"):
             if field not in entry:
                 raise ValueError(
-                    f"{path}: {where} has no {field}, only {sorted(entry)}; expected {form}"
+                    f"{path}: {where} has no {field}, only {quote(sorted(entry))}; expected {form}"
                 )
         image, caption = entry["image_id"], entry["caption"]
-        if isinstance(image, str) and image.isascii() and image.isdigit():
+        if isinstance(image, str) and len(image) < 20 and image.isascii() and image.isdigit():
             texts += 1
             image = int(image)
         if not isinstance(image, int) or isinstance(image, bool):
-            raise ValueError(f"{path}: {where} has image_id {image!r:.80}, expected an integer")
+            raise ValueError(f"{path}: {where} has image_id {quote(image)}, expected an integer")
         if not isinstance(caption, str):
-            raise ValueError(f"{path}: {where} has caption {caption!r:.80}, expected a string")
+            raise ValueError(f"{path}: {where} has caption {quote(caption)}, expected a string")
+        if len(caption) > LONGEST_CAPTION:
+            raise too_long(caption, f"{path}: {where}")
         yield where, image, caption
     if texts:
         warnings.warn(
@@ -167,8 +170,8 @@ def _check_ids(path: Path, annotations: list[dict[str, Any]]) -> None:
         number = annotation.get("id")
         if isinstance(number, int | str) and seen.setdefault(number, i) != i:
             raise ValueError(
-                f"{path}: annotations[{i}] has the id {number} of annotations[{seen[number]}] once "
-                "more; was a part of the file joined to it twice?"
+                f"{path}: annotations[{i}] has the id {quote(number)} of "
+                f"annotations[{seen[number]}] once more; was a part of the file joined to it twice?"
             )
 
 

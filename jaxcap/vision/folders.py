@@ -47,7 +47,9 @@ def find_images(folder: Path, names: Sequence[str]) -> FoundImages:
     """Find the files that names mean, in a folder and those below it, before any is opened.
 
     A name is a path below the folder; where there is no such file, its last part may be one in
-    the folder itself. Both ways to spell a letter with a mark count as one.
+    the folder itself. Both ways to spell a letter with a mark count as one. A name that leads out
+    of the folder, by `..` or from the root, is missing, whatever lies there; a link in the folder
+    is followed, since whoever owns the folder made it.
 
     Args:
         folder: where to look; hidden folders in it are passed over.
@@ -67,11 +69,17 @@ def find_images(folder: Path, names: Sequence[str]) -> FoundImages:
                 paths[name] = path
                 break
         else:
-            # What the walk leaves out: linked folders, `./`, paths from the root.
-            if (folder / name).is_file():
-                paths[name] = folder / name
+            # What the walk leaves out: linked folders, `./`, paths from the root to below here.
+            path = folder / name
+            if _is_below(path, folder) and path.is_file():
+                paths[name] = path
     missing = [name for name in names if name not in paths]
     return FoundImages(paths, missing, len(set(files.values()) - set(paths.values())))
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    """By the names alone, with links as they stand."""
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
 def _list(folder: Path) -> dict[str, Path]:

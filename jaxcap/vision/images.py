@@ -15,8 +15,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 # Height and width have no letters, for the pictures of a list differ in them.
 RGB = UInt8[np.ndarray, "_ _ 3"]
 
-# EPS starts Ghostscript; the others are stubs that recognise a file and cannot draw it.
-REFUSED_FORMATS = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
+# EPS starts Ghostscript, and IPTC may hold a picture of any format, EPS among them; the others are
+# stubs that recognise a file and cannot draw it.
+REFUSED_FORMATS = frozenset({"EPS", "IPTC", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
+
+LARGEST_FILE = 1 << 30
+"""Bytes of the largest image file that is read."""
+
 _SIXTEEN_BITS = 65535
 
 
@@ -28,14 +33,15 @@ def open_image(path: str | os.PathLike[str]) -> RGB:
     first frame counts.
 
     Args:
-        path: an image file of any kind that Pillow reads, except EPS and WMF.
+        path: an image file of any kind that Pillow reads, except EPS, IPTC and WMF.
 
     Returns:
         (H, W, 3) uint8, height and width after rotation.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is a folder, empty, not an image, or larger than Pillow's limit.
+        ValueError: it is a folder, empty, not an image, or larger than Pillow's limit or
+            `LARGEST_FILE`.
         OSError: the file is cut short, broken or not to be read.
     """
     path = Path(path)
@@ -45,6 +51,11 @@ def open_image(path: str | os.PathLike[str]) -> RGB:
         kind = "a folder" if path.is_dir() else "not a regular file"
         raise ValueError(f"{path}: is {kind}, expected an image file; name the images in it")
     try:
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise ValueError(
+                f"{path}: has {size:,} bytes, more than the {LARGEST_FILE:,} that are read; make "
+                "it smaller in an editor"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise OSError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error

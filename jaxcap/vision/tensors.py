@@ -4,6 +4,9 @@ Neither format can carry code. A PyTorch pickle can, so it is refused, with the 
 """
 
 import hashlib
+import io
+import math
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -12,12 +15,18 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.lib import format as npy
 from safetensors import safe_open
 
 _CONVERT = (
     "convert it once, where PyTorch is installed: safetensors.torch.save_file("
     "torch.load('model.pth', weights_only=True), 'model.safetensors')"
 )
+
+_SMALL_BYTES = 1 << 30
+# Times that weights could be compressed, and far more.
+_MOST_UNPACKED = 200
+_LARGEST_HEADER = 1 << 16
 
 
 def read_tensors(
@@ -81,6 +90,8 @@ def _reading(path: Path) -> Iterator[_Tensors]:
     """Open a file; what is raised about it names it."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
+    if not path.is_file():
+        raise ValueError(f"{path}: is not a file, expected a .safetensors or .npz file")
     if path.suffix not in (".safetensors", ".npz"):
         raise ValueError(f"{path}: expected a .safetensors or .npz file; {_CONVERT}")
     with _naming(path), _open(path) as tensors:
@@ -105,15 +116,49 @@ def _open(path: Path) -> Iterator[_Tensors]:
     if path.suffix == ".npz":
         # np.load leaves a file that it opened itself open when it finds it broken.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            _check_sizes(file.zip)
             yield set(file.files), partial(_get, file)
     else:
         with safe_open(path, framework="numpy") as file:
             yield set(file.keys()), file.get_tensor
 
 
+def _check_sizes(file: zipfile.ZipFile) -> None:
+    """Refuse arrays that would unpack to far more than the file, or that declare more."""
+    for entry in file.infolist():
+        with file.open(entry) as stream:
+            _check_header(entry, stream)
+        if entry.file_size > max(_SMALL_BYTES, _MOST_UNPACKED * entry.compress_size):
+            raise _Wrong(
+                f"{entry.filename:.80} unpacks {entry.compress_size:,} bytes to "
+                f"{entry.file_size:,}, more than weights do; save it by np.savez"
+            )
+
+
+def _check_header(entry: zipfile.ZipInfo, stream: io.BufferedIOBase) -> None:
+    """NumPy would make room for what an array declares before it reads it."""
+    start = io.BytesIO(stream.read(_LARGEST_HEADER))
+    if not start.getvalue().startswith(npy.MAGIC_PREFIX):
+        return
+    headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    version = npy.read_magic(start)
+    if version not in headers:
+        raise _Wrong(f"{entry.filename:.80} is of npy version {version}, expected plain arrays")
+    shape, _, dtype = headers[version](start)
+    declared = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and declared > entry.file_size:
+        raise _Wrong(
+            f"{entry.filename:.80} has {entry.file_size:,} bytes and declares {declared:,}: it was "
+            "cut short; copy it again"
+        )
+
+
 def _get(file: Any, name: str) -> np.ndarray:
     try:
-        return file[name]
+        array = file[name]
+        if isinstance(array, np.ndarray):
+            return array
+        raise _Wrong(f"{name:.80} is no array; save plain arrays, as np.savez does")
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise

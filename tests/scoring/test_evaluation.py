@@ -80,6 +80,21 @@ def test_evaluation_of_files_is_that_of_their_captions(files):
     assert json.loads(json.dumps(found.as_json()))["images"][1]["image_id"] == 2
 
 
+@pytest.mark.filterwarnings("ignore:.*captions are empty")
+def test_another_evaluation_reads_its_files_anew(files):
+    """Nothing is kept from one to the next, though the files have the same names."""
+    first = evaluate_results(*files, java=False)
+    assert evaluate_results(*files, java=False).as_json() == first.as_json()
+    entries = [{"image_id": i, "caption": texts[0]} for i, texts in REFERENCES.items()]
+    files[0].write_text(json.dumps(entries))
+    second = evaluate_results(*files, java=False)
+    assert second.scores != first.scores
+    assert second.scores == score({i: texts[0] for i, texts in REFERENCES.items()}, REFERENCES)
+    files[1].write_text(json.dumps({"annotations": []}))
+    with pytest.raises(ValueError, match="annotations is empty"):
+        evaluate_results(*files, java=False)
+
+
 def test_java_scores_stand_among_the_others(monkeypatch):
     notes = ["SPICE is left out: there is no Java"]
     monkeypatch.setattr(

@@ -2,6 +2,7 @@
 
 import io
 import socket
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -114,6 +115,15 @@ def fetch(url, **options):
 )
 def test_picture(server, path):
     np.testing.assert_array_equal(fetch(f"{server.url}/{path}"), PICTURE)
+
+
+def test_no_file_is_written_or_left_open(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    fetch(f"{server.url}/picture.png")
+    with pytest.raises(OSError, match="bytes are missing"):
+        fetch(f"{server.url}/short")
+    assert not list(tmp_path.iterdir())
 
 
 def test_is_url():

@@ -55,8 +55,21 @@ def test_links_are_followed_by_name(tmp_path):
     touch(tmp_path / "elsewhere/a.jpg")
     (tmp_path / "images").mkdir()
     os.symlink(tmp_path / "elsewhere", tmp_path / "images/train")
-    found = find_images(tmp_path / "images", ["train/a.jpg", str(tmp_path / "elsewhere/a.jpg")])
+    found = find_images(tmp_path / "images", ["train/a.jpg", str(tmp_path / "images/train/a.jpg")])
     assert not found.missing
+
+
+def test_no_name_leads_out_of_the_folder(tmp_path, monkeypatch):
+    touch(tmp_path / "secret.jpg", tmp_path / "images/a.jpg", tmp_path / "images2/b.jpg")
+    monkeypatch.chdir(tmp_path)
+    outside = ["../secret.jpg", "x/../../secret.jpg", str(tmp_path / "secret.jpg")]
+    outside += ["../images2/b.jpg", str(tmp_path / "images2/b.jpg"), "..", ".", "", "a\0.jpg"]
+    outside += ["\ud800.jpg", "/" + "x/" * 5000, "x" * 5000]
+    for folder in (tmp_path / "images", Path("images"), tmp_path / "images2/../images"):
+        found = find_images(folder, [*outside, "./a.jpg", "../images/a.jpg"])
+        assert found.missing == outside
+        assert found.paths["./a.jpg"] == folder / "a.jpg"
+        assert found.paths["../images/a.jpg"].samefile("images/a.jpg")
 
 
 def test_no_folder(tmp_path):

@@ -1,0 +1,170 @@
+"""Captions, vocabularies and caption files: what is written is read, and what is wrong is named."""
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxcap.data.caption_files import read_caption_file
+from jaxcap.data.vocabulary import END, NULL, START, UNK, Vocabulary, decode_captions
+from jaxcap.data.word_counts import TOKENIZERS, split_words
+from jaxcap.scoring.results import read_results, write_results
+
+WORDS = st.text(min_size=1, max_size=6).filter(
+    lambda word: word.strip() and word not in (NULL, START, END, UNK)
+)
+WORD_LISTS = st.lists(WORDS, unique=True, max_size=12)
+
+
+@st.composite
+def numbered(draw):
+    """Words, a caption of them, and places enough for it."""
+    words = draw(WORD_LISTS)
+    caption = draw(st.lists(st.sampled_from(words or [UNK]), max_size=8))
+    return words, caption, len(caption) + 2 + draw(st.integers(0, 4))
+
+
+@given(numbered())
+def test_captions_to_ids_and_back(case):
+    known, words, length = case
+    vocabulary = Vocabulary.build(known)
+    ids = vocabulary.encode(words, length)
+    assert ids.shape == (length,)
+    assert ids[0] == vocabulary.start and ids[len(words) + 1] == vocabulary.end
+    assert not ids[len(words) + 2 :].any()
+    assert vocabulary.decode(ids) == " ".join(words)
+    assert decode_captions(ids, vocabulary.idx_to_word) == " ".join([START, *words, END])
+    with pytest.raises(ValueError, match=f"needs {len(words) + 2} places"):
+        vocabulary.encode(words, len(words) + 1)
+
+
+@given(WORD_LISTS, st.lists(WORDS, max_size=6))
+def test_unknown_words_become_unk_and_nothing_else_changes(known, words):
+    vocabulary = Vocabulary.build(known)
+    known = [word if word in vocabulary.word_to_idx else UNK for word in words]
+    assert vocabulary.decode(vocabulary.encode(words, 8)) == " ".join(known)
+
+
+@given(WORD_LISTS, st.randoms(use_true_random=False))
+def test_vocabularies_to_files_and_back(tmp_path_factory, words, random):
+    vocabulary = Vocabulary.build(words)
+    path = tmp_path_factory.mktemp("words") / "vocabulary.json"
+    vocabulary.save(path)
+    loaded = Vocabulary.load(path)
+    assert loaded == vocabulary and loaded.digest == vocabulary.digest
+    random.shuffle(words)
+    other = Vocabulary.build(words)
+    assert (other.digest == vocabulary.digest) == (other == vocabulary)
+
+
+FAULTS = {
+    "a word twice": lambda words, ids, at: (words + [words[at]], ids),
+    "a blank word": lambda words, ids, at: (words[:at] + [" "] + words[at:], ids),
+    "a number": lambda words, ids, at: (words[:at] + [at] + words[at:], ids),
+    "no such word": lambda words, ids, at: (words, {**ids, "\0none": at}),
+    "another id": lambda words, ids, at: (words, {**ids, words[at]: at + 1}),
+    "an id that is none": lambda words, ids, at: (words, {**ids, words[at]: [[at]]}),
+    "half a character": lambda words, ids, at: (words + ["\ud83d"], {**ids, "\ud83d": len(words)}),
+    "a special word less": lambda words, ids, at: (words[1:], ids),
+}
+
+
+@given(WORD_LISTS, st.sampled_from(sorted(FAULTS)), st.data())
+def test_a_vocabulary_with_one_fault_is_refused(tmp_path_factory, known, fault, data):
+    vocabulary = Vocabulary.build(known)
+    path = tmp_path_factory.mktemp("words") / "vocabulary.json"
+    at = data.draw(st.integers(0, len(vocabulary) - 1))
+    words, ids = FAULTS[fault](list(vocabulary.idx_to_word), vocabulary.word_to_idx, at)
+    path.write_text(json.dumps({"idx_to_word": words, "word_to_idx": ids}))
+    with pytest.raises(ValueError) as error:
+        Vocabulary.load(path)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+
+
+@given(st.text(max_size=60), st.sampled_from(sorted(TOKENIZERS)))
+def test_every_text_is_split_into_words_that_a_vocabulary_takes(text, tokenizer):
+    words = split_words(text, tokenizer)
+    assert all(word.strip() for word in words)
+    vocabulary = Vocabulary.build(dict.fromkeys(words))
+    assert vocabulary.decode(vocabulary.encode(words, len(words) + 2)) == " ".join(words)
+
+
+# Characters that end a line or a field have a meaning of their own in some of the formats.
+NAMES = st.from_regex(r"[a-z\u00e9\u4e00]{1,8}( [a-z]{1,4})?\.jpg", fullmatch=True)
+LINES = st.text(st.characters(exclude_characters='\t\r\n"'), min_size=1, max_size=20)
+CAPTIONS = st.dictionaries(NAMES, st.lists(LINES, max_size=3), min_size=1, max_size=4)
+
+
+def written(kind, captions):
+    """The text of a caption file."""
+    pairs = [(name, text) for name, texts in captions.items() for text in texts]
+    if kind == "tsv":
+        return "".join(f"{name}\t{text}\n" for name, text in pairs)
+    if kind == "flickr8k":
+        return "".join(f"{name}#{i}\t{text}\r\n" for i, (name, text) in enumerate(pairs))
+    if kind == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("image", "caption"), *pairs])
+        return text.getvalue()
+    if kind == "karpathy":
+        images = [
+            {"filename": name, "sentences": [{"raw": text} for text in texts]}
+            for name, texts in captions.items()
+        ]
+        return json.dumps({"images": images})
+    ids = {name: i for i, name in enumerate(captions)}
+    return json.dumps(
+        {
+            "images": [{"id": i, "file_name": name} for name, i in ids.items()],
+            "annotations": [{"image_id": ids[name], "caption": text} for name, text in pairs],
+        }
+    )
+
+
+@given(CAPTIONS, st.sampled_from(["tsv", "flickr8k", "csv", "karpathy", "coco"]))
+def test_caption_files_of_every_format_hold_what_was_written(tmp_path_factory, captions, kind):
+    path = tmp_path_factory.mktemp("captions") / "captions"
+    if kind in ("tsv", "flickr8k", "csv"):
+        captions = {name: texts for name, texts in captions.items() if texts}
+        if not captions:
+            return
+    path.write_bytes(written(kind, captions).encode())
+    found = read_caption_file(path)
+    assert found.format == kind
+    assert {image.name: image.captions for image in found.images} == {
+        name: list(dict.fromkeys(clean for text in texts if (clean := " ".join(text.split()))))
+        for name, texts in captions.items()
+    }
+    num = sum(map(len, captions.values()))
+    assert num == found.empty + found.repeated + sum(len(image.captions) for image in found.images)
+
+
+@given(CAPTIONS, st.sampled_from(["tsv", "csv", "karpathy", "coco"]), st.data())
+def test_a_caption_file_cut_or_changed_anywhere_is_read_or_refused_with_its_name(
+    tmp_path_factory, captions, kind, data
+):
+    path = tmp_path_factory.mktemp("captions") / "captions"
+    raw = bytearray(written(kind, captions).encode() or b"x")
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at : at + data.draw(st.integers(0, 5))] = data.draw(st.binary(max_size=3))
+    path.write_bytes(raw)
+    try:
+        found = read_caption_file(path)
+    except ValueError as error:
+        assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+    else:
+        assert all(image.name.strip() for image in found.images)
+
+
+@given(st.dictionaries(st.integers(-(2**63), 2**63), st.text(min_size=1).filter(str.strip)))
+def test_results_to_files_and_back(tmp_path_factory, captions):
+    path = tmp_path_factory.mktemp("results") / "results.json"
+    write_results(path, captions)
+    if captions:
+        assert read_results(path) == captions
+    else:
+        with pytest.raises(ValueError, match="holds no captions"):
+            read_results(path)

@@ -1,0 +1,211 @@
+"""Data folders written at random load as written; one fault is one error with its place."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxcap.data.coco import load_coco
+from jaxcap.data.projection import Projection
+from jaxcap.data.vocabulary import Vocabulary
+
+WORDS = 9
+CAPTIONS = "coco2014_captions.h5"
+STORAGE = {
+    "contiguous": {},
+    "chunked": {"chunks": True},
+    "gzip": {"chunks": True, "compression": "gzip"},
+    "shuffle": {"chunks": True, "compression": "lzf", "shuffle": True},
+    "checked": {"chunks": True, "fletcher32": True},
+    "growing": {"chunks": True, "maxshape": True},
+}
+
+
+def stored(file, name, values, storage):
+    options = dict(STORAGE[storage])
+    if options.get("maxshape"):
+        options["maxshape"] = (None,) * values.ndim
+    file.create_dataset(name, data=values, **options)
+
+
+@st.composite
+def folders(draw):
+    """Arrays of both splits, and how they are to be stored."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    length, width = draw(st.integers(2, 6)), draw(st.integers(1, 5))
+    integers = draw(st.sampled_from(["<i4", "<i8", ">i4", "<u2", "|i1", "|u1"]))
+    floats = draw(st.sampled_from(["<f4", "<f2", "<f8", ">f4"]))
+    splits = {}
+    for split in ("train", "val"):
+        images, count = draw(st.integers(1, 4)), draw(st.integers(1, 6))
+        splits[split] = {
+            "captions": rng.integers(0, WORDS, (count, length)).astype(integers),
+            "image_idxs": rng.integers(0, images, count).astype(integers),
+            "features": rng.standard_normal((images, width)).astype(floats),
+        }
+    return {
+        "splits": splits,
+        "storage": draw(st.sampled_from(sorted(STORAGE))),
+        "pca": draw(st.booleans()),
+        "urls": draw(st.booleans()),
+        "about": draw(st.booleans()),
+    }
+
+
+def features_name(split, drawn):
+    return f"{split}2014_vgg16_fc7{'_pca' if drawn['pca'] else ''}.h5"
+
+
+def write(folder, drawn):
+    vocabulary = Vocabulary.build([f"word{i}" for i in range(WORDS - 4)])
+    vocabulary.save(folder / "coco2014_vocab.json")
+    with h5py.File(folder / CAPTIONS, "w") as file:
+        for split, arrays in drawn["splits"].items():
+            stored(file, f"{split}_captions", arrays["captions"], drawn["storage"])
+            stored(file, f"{split}_image_idxs", arrays["image_idxs"], drawn["storage"])
+    for split, arrays in drawn["splits"].items():
+        with h5py.File(folder / features_name(split, drawn), "w") as file:
+            stored(file, "features", arrays["features"], drawn["storage"])
+        if drawn["urls"]:
+            lines = "".join(f"http://example.org/{i}\n" for i in range(len(arrays["features"])))
+            (folder / f"{split}2014_urls.txt").write_text(lines)
+    if drawn["about"]:
+        about = {"name": "drawn", "vocabulary_digest": vocabulary.digest}
+        (folder / "dataset.json").write_text(json.dumps(about))
+
+
+@given(folders())
+def test_what_is_written_is_loaded(tmp_path_factory, drawn):
+    folder = tmp_path_factory.mktemp("layout")
+    write(folder, drawn)
+    data = load_coco(folder)
+    assert data.name == ("drawn" if drawn["about"] else "coco2014")
+    assert data.pca_features == drawn["pca"]
+    for split, arrays in drawn["splits"].items():
+        loaded = data.splits[split]
+        for field, values in arrays.items():
+            kind = np.float32 if field == "features" else np.int32
+            np.testing.assert_array_equal(getattr(loaded, field), values.astype(kind))
+        assert len(loaded.urls) == (loaded.num_images if drawn["urls"] else 0)
+
+
+def _refill(file, name, values, **options):
+    del file[name]
+    file.create_dataset(name, data=values, **options)
+
+
+def _at_random(file, name, value, rng):
+    values = file[name][...]
+    values[tuple(rng.integers(0, size) for size in values.shape)] = value
+    _refill(file, name, values)
+
+
+def _never_filled(file, name, rng):
+    shape, kind = file[name].shape, file[name].dtype
+    del file[name]
+    file.create_dataset(name, shape, kind, chunks=shape if rng.integers(2) else None)
+
+
+def _half_filled(file, name, rng):
+    first, kind = file[name][:1], file[name].dtype
+    del file[name]
+    dataset = file.create_dataset(name, (3, *first.shape[1:]), kind, chunks=first.shape)
+    dataset[int(rng.integers(3))] = first[0]
+
+
+def _linked(link):
+    def fault(file, name, rng):
+        del file[name]
+        file[name] = link
+
+    return fault
+
+
+def _virtual(file, name, rng):
+    shape, kind = file[name].shape, file[name].dtype
+    layout = h5py.VirtualLayout(shape, kind)
+    layout[...] = h5py.VirtualSource("elsewhere.h5", name, shape, kind)
+    del file[name]
+    file.create_virtual_dataset(name, layout)
+
+
+def _external(file, name, rng):
+    shape, kind, nbytes = file[name].shape, file[name].dtype, file[name].nbytes
+    del file[name]
+    file.create_dataset(name, shape, kind, external=[("/etc/passwd", 0, nbytes)])
+
+
+FAULTS = {
+    "missing": lambda file, name, rng: file.__delitem__(name),
+    "a group": lambda file, name, rng: (file.__delitem__(name), file.create_group(name)),
+    "another rank": lambda file, name, rng: _refill(file, name, file[name][...][None]),
+    "a scalar": lambda file, name, rng: _refill(file, name, file[name][...].ravel()[0]),
+    "no rows": lambda file, name, rng: _refill(file, name, file[name][:0], maxshape=None),
+    "no shape": lambda file, name, rng: _refill(file, name, h5py.Empty(file[name].dtype)),
+    "complex": lambda file, name, rng: _refill(file, name, file[name][...].astype(complex)),
+    "strings": lambda file, name, rng: _refill(file, name, file[name][...].astype("S8")),
+    "never filled": _never_filled,
+    "half filled": _half_filled,
+    "a soft link": _linked(h5py.SoftLink("/other")),
+    "a link to itself": None,
+    "an external link": _linked(h5py.ExternalLink("/etc/passwd", "/x")),
+    "virtual": _virtual,
+    "external": _external,
+}
+VALUES = {
+    "captions": [-1, WORDS, 2**40],
+    "image_idxs": [-1, 4, 2**40],
+    "features": [np.nan, np.inf, -np.inf],
+}
+
+
+@given(folders(), st.sampled_from(["train", "val"]), st.sampled_from(sorted(VALUES)), st.data())
+def test_one_fault_is_one_error_with_file_and_dataset(tmp_path_factory, drawn, split, field, data):
+    folder = tmp_path_factory.mktemp("layout")
+    for arrays in drawn["splits"].values():
+        for name in ("captions", "image_idxs"):
+            arrays[name] = arrays[name].astype(np.int64)
+    write(folder, drawn)
+    path = folder / (features_name(split, drawn) if field == "features" else CAPTIONS)
+    name = field if field == "features" else f"{split}_{field}"
+    fault = data.draw(st.sampled_from([*FAULTS, *VALUES[field]]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    with h5py.File(path, "r+") as file:
+        if fault == "a link to itself":
+            _linked(h5py.SoftLink(f"/{name}"))(file, name, rng)
+        elif isinstance(fault, str):
+            FAULTS[fault](file, name, rng)
+        else:
+            _at_random(file, name, fault, rng)
+    with pytest.raises((ValueError, OSError)) as error:
+        load_coco(folder)
+    message = str(error.value)
+    assert str(path) in message and name in message and "\n" not in message
+
+
+@given(folders(), st.data())
+def test_a_file_cut_anywhere_is_one_error_with_its_name(tmp_path_factory, drawn, data):
+    folder = tmp_path_factory.mktemp("layout")
+    write(folder, drawn)
+    files = [CAPTIONS, features_name("train", drawn), features_name("val", drawn)]
+    path = folder / data.draw(st.sampled_from(files))
+    raw = path.read_bytes()
+    path.write_bytes(raw[: data.draw(st.integers(0, len(raw) - 1))])
+    with pytest.raises((ValueError, OSError)) as error:
+        load_coco(folder)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
+def test_projections_to_files_and_back(tmp_path_factory, width, components, seed):
+    rng = np.random.default_rng(seed)
+    projection = Projection(
+        rng.standard_normal(width).astype(np.float32),
+        rng.standard_normal((components, width)).astype(np.float32),
+    )
+    path = tmp_path_factory.mktemp("pca") / "pca.h5"
+    projection.save(path)
+    assert Projection.load(path).describe() == projection.describe()

@@ -1,0 +1,106 @@
+"""Half an hour of training: memory and open files stay as they are, and nothing compiles again.
+
+python -m pytest -n 0 -s -m soak tests/test_soak.py --minutes 30
+"""
+
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from command_calls import ROOT, environment
+
+EPOCH = "(Epoch "
+PAUSE = 2.0
+"""Seconds between two looks at the process."""
+WARM_UP = 0.2
+"""The share of the time after the first epoch before memory is expected to stay as it is."""
+GROWTH = 0.02
+"""The share by which resident memory may rise from the first part after that to the last."""
+
+_COMPILES = re.compile(r"\bCompiling (\S+)")
+
+
+def resident(process):
+    """Megabytes of memory."""
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def open_files(process):
+    return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+@pytest.fixture
+def lines():
+    """What the process has printed."""
+    return []
+
+
+@pytest.fixture
+def process(tmp_path, lines):
+    """Training that does not end by itself, with JAX's word on each compilation."""
+    arguments = ["--flagfile=launch/scenes.flags", f"--checkpoint_dir={tmp_path / 'run'}"]
+    arguments += ["--num_epochs=1000000", "--verbosity=0"]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "jaxcap.train", *arguments],
+        cwd=ROOT,
+        env={**environment(), "JAX_LOG_COMPILES": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
+        reader.start()
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            reader.join()
+
+
+def compiled(lines):
+    """The programs that were compiled, one entry for each time."""
+    return [match[1] for line in lines if (match := _COMPILES.search(line))]
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_memory_files_and_programs_stay_as_they_are(process, lines, request):
+    seconds = 60 * request.config.getoption("--minutes")
+    looks, begin = [], None
+    while begin is None or time.monotonic() - begin < seconds:
+        assert process.poll() is None, "".join(lines[-30:])
+        if begin is not None:
+            looks.append((resident(process), open_files(process)))
+        elif any(line.startswith(EPOCH) for line in lines[:]):
+            begin = time.monotonic()
+        time.sleep(PAUSE)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=300) == 130, "".join(lines[-30:])
+
+    epochs = [place for place, line in enumerate(lines) if line.startswith(EPOCH)]
+    assert len(epochs) >= 3, "too few epochs: give more --minutes"
+    first, later = compiled(lines[: epochs[0]]), compiled(lines[epochs[0] + 1 : epochs[-1]])
+    assert first, "JAX says nothing of what it compiles"
+
+    warm = looks[int(WARM_UP * len(looks)) :]
+    third = len(warm) // 3
+    memory, files = zip(*warm, strict=True)
+    before, after = statistics.median(memory[:third]), statistics.median(memory[-third:])
+    print(
+        f"\n{seconds / 60:g} minutes, {len(epochs)} epochs; resident memory {before:.0f} MB and "
+        f"{after:.0f} MB at the end ({after / before - 1:+.2%}); open files {max(files[:third])} "
+        f"and {max(files[-third:])}; {len(first)} programs compiled in the first epoch, "
+        f"{len(later)} later"
+    )
+    assert not later, f"compiled after the first epoch: {later}"
+    assert after <= before * (1 + GROWTH)
+    assert max(files[-third:]) <= max(files[:third])
