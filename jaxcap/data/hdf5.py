@@ -95,7 +95,8 @@ def find_dataset(file: h5py.File, name: str, *, ndim: int, kind: str) -> h5py.Da
 
 
 def _check_storage(dataset: h5py.Dataset, where: str) -> None:
-    stored, filled = dataset.id.get_storage_size(), dataset.size
+    stored, filled = dataset.id.get_storage_size(), math.prod(dataset.shape)
+    expected = filled
     size = os.path.getsize(dataset.file.filename)
     unpacked = dataset.nbytes
     if dataset.chunks is None:
@@ -106,7 +107,7 @@ def _check_storage(dataset: h5py.Dataset, where: str) -> None:
         unpacked = max(unpacked, chunk * dataset.dtype.itemsize)
         filled = dataset.id.get_num_chunks() * chunk
     # HDF5 reads what was never written as zeros.
-    if stored == 0 or filled < dataset.size:
+    if stored == 0 or filled < expected:
         raise ValueError(
             f"{where} was never filled: {stored} of {dataset.nbytes} bytes; write it again"
         )

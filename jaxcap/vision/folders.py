@@ -71,7 +71,8 @@ def find_images(folder: Path, names: Sequence[str]) -> FoundImages:
         else:
             # What the walk leaves out: linked folders, `./`, paths from the root to below here.
             path = folder / name
-            if _is_below(path, folder) and path.is_file():
+            # `os.path`, for which a name that is too long is one of no file.
+            if _is_below(path, folder) and os.path.isfile(path):
                 paths[name] = path
     missing = [name for name in names if name not in paths]
     return FoundImages(paths, missing, len(set(files.values()) - set(paths.values())))

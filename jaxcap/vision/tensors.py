@@ -135,7 +135,7 @@ def _check_sizes(file: zipfile.ZipFile) -> None:
             )
 
 
-def _check_header(entry: zipfile.ZipInfo, stream: io.BufferedIOBase) -> None:
+def _check_header(entry: zipfile.ZipInfo, stream: Any) -> None:
     """NumPy would make room for what an array declares before it reads it."""
     start = io.BytesIO(stream.read(_LARGEST_HEADER))
     if not start.getvalue().startswith(npy.MAGIC_PREFIX):

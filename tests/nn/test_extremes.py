@@ -24,10 +24,8 @@ CELLS = {
 }
 WAYS = {
     "plain": {},
-    "smoothed": {"smoothing": 0.1},
-    "block": {"block": 2},
+    "smoothed, block": {"smoothing": 0.1, "block": 2},
     "remat": {"remat": True},
-    "bfloat16": {"precision": "bfloat16"},
     "bfloat16, block, remat": {"precision": "bfloat16", "block": 2, "remat": True},
 }
 
@@ -51,7 +49,7 @@ def normal(num, scale=1.0):
 # Features, captions, words in the vocabulary.
 EXTREMES = {
     "features of 1e6": (normal(N, 1e6), captions_of(N, L, V), V),
-    "features of one million each": (jnp.full((N, D), 1e6), captions_of(N, L, V), V),
+    "features of one million each": (jnp.full((N, D), 1e6, jnp.float32), captions_of(N, L, V), V),
     "features of 1e-6": (normal(N, 1e-6), captions_of(N, L, V), V),
     "features of zero": (jnp.zeros((N, D)), captions_of(N, L, V), V),
     "one word predicted": (normal(N), jnp.array([[1, 2]] * N), V),
@@ -59,7 +57,7 @@ EXTREMES = {
     "padding alone behind <START>": (normal(N), jnp.zeros((N, L), jnp.int32).at[:, 0].set(1), V),
     "a vocabulary of 4": (normal(N), captions_of(N, L, 4), 4),
     "a batch of 1": (normal(1), captions_of(1, L, V), V),
-    "one of each": (jnp.full((1, D), -1e6), jnp.array([[1, 2]]), 4),
+    "one of each": (jnp.full((1, D), -1e6, jnp.float32), jnp.array([[1, 2]]), 4),
     "200 words": (normal(N), captions_of(N, 202, V), V),
 }
 
@@ -90,28 +88,33 @@ def is_common(extreme):
     return (len(features), captions.shape, words) == COMMON
 
 
-CASES = [
-    (cell, extreme)
-    for cell in CELLS
-    for extreme in EXTREMES
-    if cell in FEW_CELLS or is_common(extreme)
-]
-
-
-@pytest.mark.parametrize(("cell", "extreme"), CASES)
+@pytest.mark.parametrize("extreme", EXTREMES)
+@pytest.mark.parametrize("cell", FEW_CELLS)
 def test_losses_and_gradients_are_finite(cell, extreme):
+    ways = [WAYS["plain"], *FEW_WAYS] if is_common(extreme) else FEW_WAYS
+    check_case(cell, extreme, ways)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extreme", EXTREMES)
+@pytest.mark.parametrize("cell", CELLS)
+def test_losses_and_gradients_are_finite_in_every_way(cell, extreme):
+    check_case(cell, extreme, WAYS.values())
+
+
+def check_case(cell, extreme, ways):
     features, captions, words = EXTREMES[extreme]
     config = CaptionerConfig(words, D, wordvec_dim=5, hidden_dim=4, **CELLS[cell])
     params = init_params(jax.random.key(0), config)
-    for ways in WAYS.values() if is_common(extreme) else FEW_WAYS:
-        assert_finite(*gradients(config, params, features, captions, **ways), config)
+    for way in ways:
+        assert_finite(*gradients(config, params, features, captions, **way), config)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", FEW_CELLS)
 def test_parameters_of_a_thousand_saturate_and_stay_finite(cell):
     config = CaptionerConfig(V, D, wordvec_dim=5, hidden_dim=4, **CELLS[cell])
     params = {k: 1e3 * p for k, p in init_params(jax.random.key(0), config).items()}
-    for ways in WAYS.values():
+    for ways in (WAYS["plain"], *FEW_WAYS):
         assert_finite(
             *gradients(config, params, normal(N, 1e6), captions_of(N, L, V), **ways), config
         )
@@ -143,12 +146,14 @@ def test_training_stays_finite(cell, precision, extreme):
     )
     state = init_state(jax.random.key(0), config, training)
     data = CaptionSet(captions, jnp.arange(N), features)
-    state, result = train_steps(state, data, model=config, training=training, count=50)
+    # Optax multiplies integers and floats.
+    with jax.numpy_dtype_promotion("standard"):
+        state, result = train_steps(state, data, model=config, training=training, count=50)
     assert np.isfinite(result.losses).all() and result.params_finite
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", FEW_CELLS)
 def test_float32_gives_the_loss_and_gradients_of_float64(cell):
     config = CaptionerConfig(V, D, wordvec_dim=5, hidden_dim=4, **{**CELLS[cell], "dropout": 0.0})
     wide = init_params(jax.random.key(0), config, jnp.float64)
@@ -158,7 +163,7 @@ def test_float32_gives_the_loss_and_gradients_of_float64(cell):
     near, near_grads = gradients(config, narrow, features.astype(jnp.float32), captions)
     np.testing.assert_allclose(near, losses, rtol=1e-6)
     for name, grad in grads.items():
-        drift = np.abs(near_grads[name] - grad).max() / np.abs(grad).max()
+        drift = np.abs(np.asarray(near_grads[name]) - np.asarray(grad)).max() / np.abs(grad).max()
         assert drift < 1e-5, name
 
 

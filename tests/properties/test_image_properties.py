@@ -10,7 +10,7 @@ from PIL import Image
 from jaxcap.vision.images import decode_image
 
 MODES = {
-    "png": ["1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"],
+    "png": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
     "tiff": ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I", "I;16", "F"],
     "jpeg": ["L", "RGB", "CMYK", "YCbCr"],
     "webp": ["RGB", "RGBA", "L", "P"],
