@@ -7,7 +7,7 @@ First the notebook's LSTM (D=512, W=256, H=512; 50 random captions of 16 words f
 minibatches. Printed after some steps are the relative distance of the losses, and that of all
 parameters together, as |p32 - p64| / |p64|. Then the runs of `launch/small.flags` and
 `launch/mid.flags` are made as those files say and with `--matmul_precision=bfloat16`; what is
-compared is the mean loss of their last ten iterations.
+compared is the mean loss of the last tenth of their iterations, and the last loss on validation.
 """
 
 import subprocess
@@ -30,6 +30,7 @@ EVERY = flags.DEFINE_integer("every", 10, "Steps between two lines.", lower_boun
 SEEDS = flags.DEFINE_integer("seeds", 3, "Seeds of the parameters and minibatches.", lower_bound=1)
 RUNS = flags.DEFINE_list("runs", ["small", "mid"], "Flag files to run with bfloat16; may be empty.")
 
+PRECISIONS = ("float32", "bfloat16")
 _ROOT = Path(__file__).parents[1]
 _MODEL = CaptionerConfig(vocab_size=1004, feature_dim=512)
 _TRAINING = TrainingConfig()
@@ -74,8 +75,8 @@ def print_drift(seed: int) -> None:
         )
 
 
-def final_loss(run: str, precision: str, folder: Path) -> float:
-    """The mean loss of a run's last ten iterations."""
+def final_losses(run: str, precision: str, folder: Path) -> tuple[float, float]:
+    """The mean loss of the last tenth of a run's iterations, and its last on validation."""
     target = folder / f"{run}_{precision}"
     subprocess.run(
         [sys.executable, "-m", "jaxcap.train", f"--flagfile=launch/{run}.flags"]
@@ -84,7 +85,9 @@ def final_loss(run: str, precision: str, folder: Path) -> float:
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    return float(np.mean([row["loss"] for row in read_metrics(target)[-10:]]))
+    rows = read_metrics(target)
+    losses = [row["loss"] for row in rows]
+    return float(np.mean(losses[-len(losses) // 10 :])), rows[-1]["val_loss"]
 
 
 def main(argv: list[str]) -> None:
@@ -93,13 +96,15 @@ def main(argv: list[str]) -> None:
         print_drift(seed)
     for run in filter(None, RUNS.value):
         with tempfile.TemporaryDirectory() as folder:
-            float32, bfloat16 = (
-                final_loss(run, precision, Path(folder)) for precision in ("float32", "bfloat16")
+            pairs = zip(
+                *(final_losses(run, precision, Path(folder)) for precision in PRECISIONS),
+                strict=True,
             )
-        print(
-            f"{run}: final loss {float32:.5f} in float32, {bfloat16:.5f} with bfloat16 "
-            f"({bfloat16 / float32 - 1:+.2%})"
-        )
+            for name, (float32, bfloat16) in zip(("training", "validation"), pairs, strict=True):
+                print(
+                    f"{run}: {name} loss {float32:.5f} in float32, {bfloat16:.5f} with bfloat16 "
+                    f"({bfloat16 / float32 - 1:+.2%})"
+                )
 
 
 if __name__ == "__main__":

@@ -154,11 +154,20 @@ def read_features(
     """
     if sharding is not None:
         float32 = np.dtype(np.float32)
-        return read_sharded(dataset.shape, float32, sharding, partial(_read_floats, dataset))
-    return jax.device_put(_read_floats(dataset, 0, len(dataset)), may_alias=True)
+        return read_sharded(dataset.shape, float32, sharding, partial(read_floats, dataset))
+    return jax.device_put(read_floats(dataset), may_alias=True)
 
 
-def _read_floats(dataset: h5py.Dataset, first: int, last: int) -> Float[np.ndarray, "K D"]:
+def read_floats(
+    dataset: h5py.Dataset, first: int = 0, last: int | None = None
+) -> Float[np.ndarray, "K D"]:
+    """Read floats as float32 into host memory, or their rows `first` to before `last`.
+
+    Raises:
+        ValueError: one is NaN or infinite (in float32); the message names its row.
+        OSError: the file is broken.
+    """
+    last = len(dataset) if last is None else last
     buffer = _aligned((last - first, *dataset.shape[1:]))
     rows = max(1, _CHUNK_BYTES // buffer[0].nbytes)
     if dataset.chunks:
@@ -184,6 +193,8 @@ def _naming(where: str) -> Iterator[None]:
     """Turn what h5py raises about a broken file into one OSError that names the place."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ValueError) and str(error).startswith(where):
+            raise
         detail = " ".join(str(error).strip("'").split())
         raise OSError(f"{where}: cannot be read: {detail}; copy or download it again") from error

@@ -15,8 +15,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
-from jaxcap.data.checks import check_finite
-from jaxcap.data.hdf5 import find_dataset, open_hdf5
+from jaxcap.data.hdf5 import find_dataset, open_hdf5, read_floats
 from jaxcap.data.layout import PCA_FILE
 from jaxcap.data.whole_files import replacing
 from jaxcap.vision.pca import apply_pca
@@ -61,11 +60,9 @@ class Projection:
         """
         with open_hdf5(path) as file:
             mean, components = (
-                find_dataset(file, name, ndim=2, kind="floats")[...].astype(np.float32)
+                read_floats(find_dataset(file, name, ndim=2, kind="floats"))
                 for name in ("mean", "components")
             )
-        for name, array in (("mean", mean), ("components", components)):
-            check_finite(array, f"{path}: {name}")
         return cls(mean[0], components)
 
 
