@@ -47,6 +47,8 @@ def run(
             logging.set_verbosity(logging.FATAL)
             getLogger("asyncio").setLevel(CRITICAL)
         warnings.showwarning = _show_warning
+        # What Orbax drops where it cannot read an array, which is told by an error.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -27,7 +27,7 @@ def of_arrays(tree: Any) -> str:
             value = value.astype(np.float32)
         name = jax.tree_util.keystr(path)
         digest.update(f"{name} {value.dtype} {value.shape}\n".encode())
-        digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+        digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

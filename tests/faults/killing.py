@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from absl import logging
 from command_calls import call, call_anew, start
 
 __all__ = ["Moment", "call", "call_anew", "killed", "main", "run_kills"]
@@ -67,6 +68,7 @@ def main(description, make):
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     flags = parser.parse_args()
+    logging.set_verbosity(logging.ERROR)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as work:
         hits = run_kills(make(Path(work)), flags.kills, flags.seed)

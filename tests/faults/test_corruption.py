@@ -14,6 +14,12 @@ from tiny_checkpoints import INFO, assert_same, state_at
 
 from jaxcap.learning.checkpoints import Checkpoints, Validation
 
+# Where one array cannot be read, Orbax drops the reads of the others without awaiting them.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 OLDER, NEWEST = 4, 8
 LOSSES = {OLDER: 5.25, NEWEST: 4.125}
 
