@@ -55,6 +55,7 @@ def new(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_run_keeps_encoder_and_projection(work):
     checkpoints = Checkpoints(work / "run")
     _, info = checkpoints.load_newest(checkpoints.load_info)

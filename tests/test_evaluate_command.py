@@ -199,6 +199,7 @@ def few_scenes(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_scenes_are_checked_claim_by_claim(few_scenes, tmp_path):
     out, page = tmp_path / "out.json", tmp_path / "sheet.html"
     flags = ["--num=10", "--temperature=0.5", "--seed=3", f"--json={out}", f"--sheet={page}"]
@@ -216,6 +217,7 @@ def test_scenes_are_checked_claim_by_claim(few_scenes, tmp_path):
     assert line == f"references: word ids of {few_scenes / 'data/coco2014_captions.h5'}"
 
 
+@pytest.mark.slow
 def test_novel_is_what_training_did_not_draw(few_scenes):
     captioners = Captioners.load([few_scenes / "run"])
     data = captioners.load_data("train")

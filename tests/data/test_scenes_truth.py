@@ -121,6 +121,7 @@ def false_claims(scene: Scene, caption: str) -> list[Claim]:
     return [claim for claim in check_caption(scene, caption) if not claim.holds]
 
 
+@pytest.mark.slow
 def test_five_different_captions_all_true_of_words_of_the_vocabulary(scenes: list[Scene]):
     words = set()
     kinds = set()

@@ -4,6 +4,7 @@ Restoring gives exactly what was saved, or an older checkpoint, exactly and with
 names the newer, or one error that names the folder.
 """
 
+import gc
 import random
 import warnings
 
@@ -19,6 +20,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def dropped_reads():
+    """Let go of those reads here, and not within whatever test comes next."""
+    yield
+    gc.collect()
+
 
 OLDER, NEWEST = 4, 8
 LOSSES = {OLDER: 5.25, NEWEST: 4.125}

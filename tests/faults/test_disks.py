@@ -42,6 +42,7 @@ def test_a_full_disk_keeps_the_checkpoints(tiny, info, whole, tmp_path, leave):
         assert_goes_on_to(whole, run.folder, info, tiny)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_of_the_command(tiny_dir, tmp_path):
     with small_disk(tmp_path / "disk") as disk:
         flags = [f"--checkpoint_dir={disk / 'run'}", f"--data_dir={tiny_dir}", *SMALL]

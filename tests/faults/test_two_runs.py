@@ -87,6 +87,7 @@ def wait_for_training(folder, process):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_the_second_process_names_the_first_and_a_dead_one_is_no_obstacle(tiny_dir, tmp_path):
     folder = tmp_path / "run"
     flags = [f"--checkpoint_dir={folder}", f"--data_dir={tiny_dir}", *SMALL]

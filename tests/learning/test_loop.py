@@ -55,7 +55,9 @@ def test_same_seed_same_result(tiny, order):
     assert not np.array_equal(losses(first), losses(run(tiny, model, training, seed=1)))
 
 
-@pytest.mark.parametrize("order", ["replacement", "shuffle", "buckets"])
+@pytest.mark.parametrize(
+    "order", ["replacement", "shuffle", pytest.param("buckets", marks=pytest.mark.slow)]
+)
 def test_going_on_from_any_state_gives_the_same_bits(tiny, order):
     training = dataclasses.replace(TRAINING, order=order)
     model = dataclasses.replace(MODEL, dropout=0.3)
@@ -98,7 +100,7 @@ def test_scan_equals_a_loop_of_steps(tiny):
     )
 
 
-@pytest.mark.parametrize("longest", [2, 5, 6, 9])
+@pytest.mark.parametrize("longest", [pytest.param(2, marks=pytest.mark.slow), 5, 6, 9])
 def test_cutting_captions_to_a_width_that_holds_them_changes_nothing(longest):
     state = init_state(jax.random.key(0), MODEL, TRAINING)
     rng = np.random.default_rng(longest)

@@ -151,7 +151,7 @@ def frozen(info, **training):
     return scored(info, optimiser=OptimiserConfig(1e-30), **training)
 
 
-@pytest.mark.parametrize("cut", [None, 6, 11])
+@pytest.mark.parametrize("cut", [None, pytest.param(6, marks=pytest.mark.slow), 11])
 def test_patience_ends_training_however_it_was_cut(tiny, info, tmp_path, cut):
     info = frozen(info, patience=2, num_epochs=9)
     if cut:

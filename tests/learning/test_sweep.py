@@ -96,6 +96,7 @@ def test_a_member_equals_a_run_of_its_own(tiny, values, training):
             np.testing.assert_allclose(states[i].params["Wx"], last.params["Wx"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_buckets_at_full_width_are_the_same_minibatches(tiny):
     training = dataclasses.replace(TRAINING, order="buckets")
     found = members({}, 0, 2)

@@ -143,7 +143,10 @@ def test_module_equals_functions():
     )
 
 
-@pytest.mark.parametrize("cell", ["flax.linen.GRUCell", "own_cells:GatedCell"])
+@pytest.mark.parametrize(
+    "cell",
+    [pytest.param("flax.linen.GRUCell", marks=pytest.mark.slow), "own_cells:GatedCell"],
+)
 def test_decodes_greedily_and_by_beams(cell):
     """Greedy equals a loop over the logits of what was written; one beam equals greedy."""
     model = config(cell)
