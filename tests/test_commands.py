@@ -63,10 +63,8 @@ def long_run(tiny_dir, tmp_path_factory):
     return flags, folder
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_stopped_by_a_signal_and_resumed_equals_never_stopped(long_run, tmp_path, number, code):
     flags, whole = long_run
     cut = tmp_path / "cut"

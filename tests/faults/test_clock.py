@@ -30,6 +30,7 @@ def dated(folder, days):
         os.utime(path, (changed, changed))
 
 
+@pytest.mark.slow
 def test_a_clock_set_back_changes_nothing(tiny, info, tmp_path, clock):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     train(start(whole, info), tiny)
