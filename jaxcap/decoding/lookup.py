@@ -12,18 +12,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcap.nn.captioner import CELLS, CaptionerConfig, CellCarry, Params
+from jaxcap.nn.captioner import CELLS, CaptionerConfig, CellCarry, Params, word_table
 from jaxcap.nn.recurrent import LSTMCarry, RNNCarry
+
+__all__ = ["has_word_table", "lookup_step", "word_table"]
 
 
 def has_word_table(config: CaptionerConfig) -> bool:
     """Whether a captioner's input products depend on the word alone."""
     return config.cell in CELLS and not config.feed_features
-
-
-def word_table(params: Params) -> Float[Array, "V G"]:
-    """Compute the input product of every word, with the bias."""
-    return params["W_embed"] @ params["Wx"] + params["b"][None]
 
 
 def lookup_step(

@@ -229,15 +229,19 @@ def _unroll_by_table(params: Params, feed: Float[Array, "N W"] | None) -> Unroll
     It pays where more words are read than there are: the gradients, too, are summed for each word
     before their products.
     """
-    cell = _cell_params(params)
-    table = product(params["W_embed"], cell.Wx) + cell.b[None]
-    fed = None if feed is None else product(feed, cell.Wx)
+    table = word_table(params)
+    fed = None if feed is None else product(feed, params["Wx"])
 
     def unroll(carry: CellCarry, words: Array) -> tuple[CellCarry, Array]:
         xWx = table[words] if fed is None else table[words] + fed[None]
         return _run_built_in(params, carry, xWx)
 
     return unroll
+
+
+def word_table(params: Params) -> Float[Array, "V G"]:
+    """The input product of every word with the bias, `W_embed @ Wx + b`, of a built-in cell."""
+    return product(params["W_embed"], params["Wx"]) + params["b"][None]
 
 
 def _run_built_in(
