@@ -8,6 +8,9 @@ with install_import_hook("jaxcap", "beartype.beartype"):
     from tiny_data import tiny_splits
 
     from jaxcap.data.coco import load_coco, write_coco
+    from jaxcap.learning.checkpoints import CheckpointInfo
+    from jaxcap.learning.loop import TrainingConfig
+    from jaxcap.nn.captioner import CaptionerConfig
 
 # The hook stays for what the tests import themselves.
 install_import_hook("jaxcap", "beartype.beartype")
@@ -42,3 +45,18 @@ def tiny_dir(tmp_path_factory):
 def tiny(tiny_dir):
     """The data of `tiny_dir`."""
     return load_coco(tiny_dir)
+
+
+@pytest.fixture(scope="session")
+def info(tiny):
+    """Of a run of 20 iterations."""
+    return CheckpointInfo(
+        model=CaptionerConfig(
+            vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16, dropout=0.2
+        ),
+        training=TrainingConfig(batch_size=8, num_epochs=4, log_every=2, order="shuffle"),
+        vocabulary=tiny.vocabulary,
+        data=tiny.identity(),
+        source={"dataset": "coco", "data_dir": str(tiny.folder), "folder": str(tiny.folder)},
+        seed=0,
+    )

@@ -7,30 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxcap.learning.checkpoints import CheckpointInfo
-from jaxcap.learning.loop import TrainingConfig
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.learning.reward import CiderReward
 from jaxcap.learning.run import open_run, record_start
 from jaxcap.learning.validation import ValidationCider
-from jaxcap.nn.captioner import CaptionerConfig
 
 KEY = jax.random.key(0)
-
-
-@pytest.fixture
-def info(tiny):
-    return CheckpointInfo(
-        model=CaptionerConfig(
-            vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16, dropout=0.2
-        ),
-        training=TrainingConfig(batch_size=8, num_epochs=4, log_every=2, order="shuffle"),
-        vocabulary=tiny.vocabulary,
-        data=tiny.identity(),
-        source={"dataset": "coco", "data_dir": str(tiny.folder), "folder": str(tiny.folder)},
-        seed=0,
-    )
 
 
 def train(run, data, **options):
