@@ -4,11 +4,13 @@ A store is a folder with
 
     features.npy   (R, D) float32, a row an image
     done.jsonl     one line with what all depends on, then a line for each batch that is done:
-                   its number, a digest of its images, and the rows that could not be read
+                   its number, digests of its images and of its features, and the rows that could
+                   not be read
 
 Batches are fixed by number: batch b is the rows from b * batch_size on. A line is written after
 the features it speaks of are on disk, and a last line that was cut is no line, so that whatever
-moment the process dies at, what is marked done is done.
+moment the process dies at, what is marked done is done. A batch whose features are no longer what
+was written is done again.
 """
 
 import hashlib
@@ -53,7 +55,7 @@ class FeatureStore:
     ):
         self._folder = folder
         self._digests = [
-            _digest(images[start : start + batch_size])
+            _digest(json.dumps(list(images[start : start + batch_size])).encode("ascii"))
             for start in range(0, len(images), batch_size)
         ]
         self.batch_size = batch_size
@@ -62,12 +64,13 @@ class FeatureStore:
         header = {"rows": len(images), "width": width, "batch_size": batch_size, **depends_on}
         lines = self._read_lines()
         self.begun_again = bool(lines) and lines[0] != header
-        kept = None
+        kept, whole = None, []
         if lines and not self.begun_again:
             kept = _open_features(folder / _FEATURES, (len(images), width))
         if kept is not None:
             self.features = kept
-            for line in lines[1:]:
+            whole = list(filter(self._is_whole, lines[1:]))
+            for line in whole:
                 self._mark(line)
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -77,9 +80,9 @@ class FeatureStore:
             )
             _reserve(folder / _FEATURES)
         # Written anew, so that a line that was cut does not spoil the one after it.
-        whole = [header, *(line for line in lines[1:] if self._is_done(line))]
+        text = "".join(json.dumps(line) + "\n" for line in [header, *whole])
         with replacing(folder / _DONE) as partial:
-            partial.write_text("".join(json.dumps(line) + "\n" for line in whole), encoding="ascii")
+            partial.write_text(text, encoding="ascii")
 
     @property
     def num_done(self) -> int:
@@ -111,6 +114,7 @@ class FeatureStore:
         line = {
             "batch": batch,
             "images": self._digests[batch],
+            "features": self._digest_of_features(batch),
             "unreadable": {str(row): reason for row, reason in unreadable.items()},
         }
         with (self._folder / _DONE).open("a", encoding="ascii") as log:
@@ -135,21 +139,26 @@ class FeatureStore:
                 break
         return lines
 
-    def _is_done(self, line: Any) -> bool:
-        return self._is_whole(line) and line["batch"] in self._done
-
     def _is_whole(self, line: Any) -> bool:
-        """Whether a line speaks of a batch that there is, and of the images that are in it now."""
+        """Whether a line speaks of a batch that there is, as its images and features are now."""
         try:
+            batch = line["batch"]
             # An image that was replaced since has another size, and its batch is done again.
-            return line["batch"] >= 0 and line["images"] == self._digests[line["batch"]]
+            return (
+                batch >= 0
+                and line["images"] == self._digests[batch]
+                and line["features"] == self._digest_of_features(batch)
+            )
         except (KeyError, IndexError, TypeError):
             return False
 
+    def _digest_of_features(self, batch: int) -> str:
+        rows = self.rows(batch)
+        return _digest(self.features[rows.start : rows.stop].tobytes())
+
     def _mark(self, line: Any) -> None:
-        if self._is_whole(line):
-            self._done.add(line["batch"])
-            self.unreadable |= {int(row): reason for row, reason in line["unreadable"].items()}
+        self._done.add(line["batch"])
+        self.unreadable |= {int(row): reason for row, reason in line["unreadable"].items()}
 
 
 def _open_features(path: Path, shape: tuple[int, int]) -> np.memmap | None:
@@ -162,8 +171,8 @@ def _open_features(path: Path, shape: tuple[int, int]) -> np.memmap | None:
     return features if features.dtype == np.float32 and features.shape == shape else None
 
 
-def _digest(images: Sequence[tuple[str, int]]) -> str:
-    return hashlib.sha256(json.dumps(list(images)).encode("ascii")).hexdigest()[:16]
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _reserve(path: Path) -> None:

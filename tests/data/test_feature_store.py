@@ -77,3 +77,20 @@ def test_an_image_that_was_replaced_costs_its_batch(tmp_path):
     again = open_store(tmp_path, mended)
     assert list(again.pending()) == [1]
     assert again.unreadable == {}
+
+
+def test_features_that_changed_on_disk_cost_their_batch(tmp_path):
+    store = open_store(tmp_path)
+    fill(store, [0, 1, 2, 3])
+    store.close()
+    path = tmp_path / "store" / "features.npy"
+    content = bytearray(path.read_bytes())
+    # A bit of the last number, which is of the last batch.
+    content[-2] ^= 1
+    path.write_bytes(content)
+    again = open_store(tmp_path)
+    assert list(again.pending()) == [3]
+    fill(again, [3])
+    np.testing.assert_array_equal(again.features[:, 1], range(7))
+    again.close()
+    assert open_store(tmp_path).num_done == 7
