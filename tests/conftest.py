@@ -1,5 +1,7 @@
 """Every test runs with shapes checked at run time and with JAX's strict promotion rules."""
 
+import gc
+
 import jax
 import pytest
 from jaxtyping import install_import_hook
@@ -23,6 +25,26 @@ def pytest_addoption(parser):
     parser.addoption(
         "--minutes", type=float, default=30, help="of training, in the test marked soak"
     )
+
+
+QUICKLY_COMPILED = {"nn", "decoding"}
+"""Folders whose tests compile over and over what then runs for a moment."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation(request):
+    """Leave out most optimisations where that is said; elsewhere programs are as users' are."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    quick = before or request.path.parent.name in QUICKLY_COMPILED
+    jax.config.update("jax_disable_most_optimizations", quick)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+def pytest_collection_finish():
+    # What the imports left would be looked through again by each of many collections.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import sys
 import textwrap
 
+import draws
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ LENGTHS = [T, 2, 4]
 
 
 def normal(seed, *shape):
-    return jax.random.normal(jax.random.key(seed), shape, jnp.float64)
+    return draws.normal(seed, shape, jnp.float64)
 
 
 def inputs(kind):
@@ -149,7 +150,7 @@ def test_a_drawn_first_carry_in_nnx():
 def test_an_nnx_layer_learns():
     """A step of gradient descent by NNX's own means lowers the loss."""
     layer = nnx.RNN(NNXLSTMCell(D, H, rngs=nnx.Rngs(0)))
-    x = jax.random.normal(jax.random.key(0), (N, T, D))
+    x = draws.normal(0, (N, T, D))
     loss = lambda layer: jnp.mean((layer(x) - 0.5) ** 2)  # noqa: E731
     before, grads = nnx.value_and_grad(loss)(layer)
     for name in ("Wx", "Wh", "b"):

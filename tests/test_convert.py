@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import normal, word_ids
 from safetensors.numpy import load_file, save_file
 
 from jaxcap.convert import (
@@ -37,18 +38,12 @@ def config(request):
 @pytest.fixture
 def params(config):
     """Random parameters, biases too."""
-    keys = jax.random.split(jax.random.key(0), 12)
-    params = init_params(keys[0], config)
-    return {
-        name: jax.random.normal(key, value.shape) / 3
-        for key, (name, value) in zip(keys[1:], params.items(), strict=False)
-    }
+    shapes = config.parameter_shapes()
+    return {name: normal(seed, shape) / 3 for seed, (name, shape) in enumerate(shapes.items())}
 
 
 def example(config):
-    features = jax.random.normal(jax.random.key(1), (N, config.feature_dim))
-    words = jax.random.randint(jax.random.key(2), (N, T), 0, config.vocab_size)
-    return features, words
+    return normal(1, (N, config.feature_dim)), word_ids(2, (N, T), 0, config.vocab_size)
 
 
 def torch_captioner(torch, config, layers):

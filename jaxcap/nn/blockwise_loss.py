@@ -82,7 +82,7 @@ def _blocks(block, h, W_vocab, b_vocab, targets, mask, smoothing, *, gradients):
         if grads is None:
             return nats, None
         weight = jnp.where(real, jnp.ones_like(total), jnp.zeros_like(total))
-        at_target = jnp.arange(V)[None] == targets_here
+        at_target = jnp.arange(V, dtype=targets.dtype)[None] == targets_here
         dlogits = exponentials * (weight / total)
         dlogits = dlogits - jnp.where(at_target, (1 - smoothing) * weight, jnp.zeros_like(weight))
         if not is_zero(smoothing):

@@ -36,7 +36,7 @@ def features(num):
     return np.random.default_rng(2).standard_normal((num, 6)).astype(np.float32)
 
 
-@pytest.mark.parametrize("feed", [False, True])
+@pytest.mark.parametrize("feed", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_batches_of_other_sizes_give_the_same(strategy, feed):
     params, config = make(feed_features=feed)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import normal
 
 from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.decoding.captions import caption_images, sample
@@ -85,7 +86,7 @@ def captioner():
 def test_equals_a_python_loop_over_steps(cell):
     model = CaptionerConfig(vocab_size=V, feature_dim=6, wordvec_dim=5, hidden_dim=9, cell=cell)
     params = {k: 4 * p for k, p in init_params(jax.random.key(1), model).items()}
-    features = jax.random.normal(jax.random.key(2), (5, 6))
+    features = normal(2, (5, 6))
     decoded = sample(params, model, features, max_length=12)
     for n in range(5):
         carry, word, said = start(params, model, features[n : n + 1]), START, []
@@ -98,7 +99,7 @@ def test_equals_a_python_loop_over_steps(cell):
 
 def test_one_alone_equals_one_in_a_batch(captioner):
     params, model = captioner
-    features = jax.random.normal(jax.random.key(2), (7, 6))
+    features = normal(2, (7, 6))
     together = sample(params, model, features)
     assert len({tuple(row) for row in np.asarray(together.ids).tolist()}) > 1
     for n in range(7):
@@ -110,7 +111,7 @@ def test_one_alone_equals_one_in_a_batch(captioner):
 def test_sentences_do_not_depend_on_the_batch_size(captioner):
     params, model = captioner
     vocabulary = Vocabulary.build(["a", "cat", "on", "grass"])
-    features = jax.random.normal(jax.random.key(2), (7, 6))
+    features = normal(2, (7, 6))
     whole = caption_images(params, model, vocabulary, features)
     assert len(whole) == 7
     assert whole == caption_images(params, model, vocabulary, features, batch_size=3)

@@ -53,9 +53,6 @@ def delete(content, rng):
     del content, rng
 
 
-DAMAGES = [truncate, empty, flip, delete]
-
-
 def params_at(step, dtype):
     return {name: value.astype(dtype) for name, value in state_at(step, seed=step).params.items()}
 
@@ -139,14 +136,20 @@ def damaged(folder, damage, rng, load, expected, *, best=False):
     return counts
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param(truncate, marks=pytest.mark.slow), empty, flip, delete],
+)
 def test_a_run_goes_on_from_what_was_saved(folder, damage):
     counts = damaged(folder, damage, random.Random(0), load_state, expected_state)
     assert counts["refused"] == 0
     assert counts["older"] > 5
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [truncate, *(pytest.param(damage, marks=pytest.mark.slow) for damage in (empty, flip, delete))],
+)
 def test_the_best_captioner_is_one_that_was_saved(exported, damage):
     counts = damaged(
         exported, damage, random.Random(0), load_captioner, expected_captioner, best=True

@@ -24,6 +24,7 @@ def whole(tiny, info, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave", [0, 24_000, 96_000])
 def test_a_full_disk_keeps_the_checkpoints(tiny, info, whole, tmp_path, leave):
     with small_disk(tmp_path / "disk") as disk:

@@ -49,7 +49,7 @@ def test_saves_at_the_start_at_epochs_when_best_and_at_the_end(tiny, info, tmp_p
     assert {best, 20} <= set(run.checkpoints.steps)
 
 
-@pytest.mark.parametrize("iteration", [1, 5, 13])
+@pytest.mark.parametrize("iteration", [1, 13])
 def test_stopped_and_resumed_equals_never_stopped(tiny, info, tmp_path, iteration):
     whole = open_run(tmp_path / "whole", info, KEY)
     last, _ = train(whole, tiny)[-1]
@@ -119,6 +119,7 @@ def scored(info, **training):
     )
 
 
+@pytest.mark.slow
 def test_best_by_cider_of_the_same_images(tiny, info, tmp_path):
     run = open_run(tmp_path, scored(info, best_by="cider"), KEY)
     last, _ = train(run, tiny)[-1]
@@ -134,7 +135,8 @@ def frozen(info, **training):
     return scored(info, optimiser=OptimiserConfig(1e-30), **training)
 
 
-@pytest.mark.parametrize("cut", [None, pytest.param(6, marks=pytest.mark.slow), 11])
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", [None, 6, 11])
 def test_patience_ends_training_however_it_was_cut(tiny, info, tmp_path, cut):
     info = frozen(info, patience=2, num_epochs=9)
     if cut:

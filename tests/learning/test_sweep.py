@@ -61,22 +61,16 @@ def assert_equals_a_run(progress, index, run):
             np.testing.assert_allclose(p.val, q.val, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "training"),
     [
         ({"learning_rate": (1e-3, 1e-2), "lr_decay": (0.5, 0.9)}, {}),
-        pytest.param(
-            {"weight_decay": (0.0, 0.1), "clip_norm": (0.5, 5.0)}, {}, marks=pytest.mark.slow
-        ),
-        pytest.param(
-            {"label_smoothing": (0.0, 0.2), "dropout": (0.0, 0.3)},
-            {"order": "shuffle"},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
+        ({"weight_decay": (0.0, 0.1), "clip_norm": (0.5, 5.0)}, {}),
+        ({"label_smoothing": (0.0, 0.2), "dropout": (0.0, 0.3)}, {"order": "shuffle"}),
+        (
             {"learning_rate": (1e-3, 1e-2)},
             {"optimiser": OptimiserConfig(lr_schedule="cosine", weight_decay=0.1)},
-            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -104,6 +98,7 @@ def test_buckets_at_full_width_are_the_same_minibatches(tiny):
     assert_equals_a_run(progress, 1, alone(tiny, found[1], training=training))
 
 
+@pytest.mark.slow
 def test_a_seed_is_that_of_the_command(tiny):
     found = members({}, 5, 3)
     assert [member.seed for member in found] == [5, 6, 7]
@@ -137,6 +132,7 @@ def test_members_may_have_captions_of_their_own(tiny):
         assert_equals_a_run(progress, i, alone(tiny, member, train=trains[i]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vectorised", [False, True])
 def test_one_that_diverges_harms_no_other(tiny, vectorised):
     found = members({"learning_rate": (1e-3, 1e38, 1e-2)}, 0, 1)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import normal, word_ids
 
 from jaxcap.nn.blockwise_loss import blockwise_softmax_loss
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss, init_params
@@ -15,18 +16,27 @@ R, H, V, NUM = 37, 6, 11, 5
 
 
 def example(share, dtype=jnp.float64):
-    keys = jax.random.split(jax.random.key(0), 5)
-    weights = (
-        jax.random.normal(keys[0], (R, H), dtype),
-        jax.random.normal(keys[1], (H, V), dtype),
-        jax.random.normal(keys[2], (V,), dtype),
-    )
-    targets = jax.random.randint(keys[3], (R,), 0, V)
-    return weights, targets, jax.random.uniform(keys[4], (R,)) < share
+    shapes = [(R, H), (H, V), (V,)]
+    weights = tuple(normal(seed, shape, dtype) for seed, shape in enumerate(shapes))
+    mask = jnp.asarray(np.random.default_rng(4).random(R) < share)
+    return weights, word_ids(3, (R,), 0, V), mask
 
 
-def plain(h, W, b, targets, mask, smoothing):
+def plain(h, W, b, targets, mask, smoothing, block):
+    del block
     return temporal_softmax_loss(h @ W + b[None], targets, mask, NUM, smoothing)
+
+
+def by_blocks(h, W, b, targets, mask, smoothing, block):
+    return blockwise_softmax_loss(h, W, b, targets, mask, NUM, smoothing=smoothing, block=block)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def value_and_grads(loss, field, block, weights, targets, mask, smoothing):
+    def of(*weights):
+        return getattr(loss(*weights, targets, mask, smoothing, block), field)
+
+    return of(*weights), *jax.value_and_grad(of, (0, 1, 2))(*weights)
 
 
 @pytest.mark.usefixtures("x64")
@@ -34,25 +44,12 @@ def plain(h, W, b, targets, mask, smoothing):
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.1])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_loss_and_gradients_equal_the_plain_ones(block, share, smoothing):
-    weights, targets, mask = example(share)
-    by_blocks = partial(
-        blockwise_softmax_loss,
-        targets=targets,
-        mask=mask,
-        num=NUM,
-        smoothing=smoothing,
-        block=block,
-    )
-    whole = partial(plain, targets=targets, mask=mask, smoothing=smoothing)
+    args = (*example(share), smoothing)
     for field in ("per_caption", "per_word"):
-
-        def of(loss, *args, field=field):
-            return getattr(loss(*args), field)
-
-        expected, expected_grads = jax.value_and_grad(partial(of, whole), (0, 1, 2))(*weights)
-        value, grads = jax.value_and_grad(partial(of, by_blocks), (0, 1, 2))(*weights)
+        _, expected, expected_grads = value_and_grads(plain, field, None, *args)
+        alone, value, grads = value_and_grads(by_blocks, field, block, *args)
         assert float(value) == pytest.approx(float(expected), rel=1e-12)
-        assert float(of(by_blocks, *weights)) == float(value)
+        assert float(alone) == float(value)
         for grad, other in zip(grads, expected_grads, strict=True):
             np.testing.assert_allclose(grad, other, rtol=1e-10, atol=1e-14)
 
@@ -61,7 +58,7 @@ def test_large_logits_stay_finite():
     weights, targets, mask = example(1.1, jnp.float32)
     weights = jax.tree.map(lambda x: 1e3 * x, weights)
     loss = partial(blockwise_softmax_loss, targets=targets, mask=mask, num=NUM, block=8)
-    value, grads = jax.value_and_grad(lambda w: loss(*w).per_caption)(weights)
+    value, grads = jax.jit(jax.value_and_grad(lambda w: loss(*w).per_caption))(weights)
     assert jnp.isfinite(value) and all(jnp.isfinite(g).all() for g in grads)
 
 
@@ -83,15 +80,15 @@ def test_many_words_in_bfloat16_are_counted_exactly():
 def test_a_captioners_loss_by_blocks():
     model = CaptionerConfig(V, 4, 5, H)
     params = init_params(jax.random.key(0), model, jnp.float64)
-    features = jax.random.normal(jax.random.key(1), (NUM, 4), jnp.float64)
-    captions = jax.random.randint(jax.random.key(2), (NUM, 8), 0, V)
+    features = normal(1, (NUM, 4), jnp.float64)
+    captions = word_ids(2, (NUM, 8), 0, V)
 
     def loss(params, **options):
         return caption_loss(params, model, features, captions, **options).per_caption
 
-    value, grads = jax.value_and_grad(loss)(params)
-    by_blocks, grads_by_blocks = jax.value_and_grad(partial(loss, block=16))(params)
-    assert float(by_blocks) == pytest.approx(float(value), rel=1e-12)
+    value, grads = jax.jit(jax.value_and_grad(loss))(params)
+    blocked, grads_by_blocks = jax.jit(jax.value_and_grad(partial(loss, block=16)))(params)
+    assert float(blocked) == pytest.approx(float(value), rel=1e-12)
     for name in grads:
         np.testing.assert_allclose(grads_by_blocks[name], grads[name], rtol=1e-9, atol=1e-14)
     with pytest.raises(ValueError, match="leave out weights or block"):

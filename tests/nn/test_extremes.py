@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import draws
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,7 +44,7 @@ def captions_of(num, length, words, seed=0):
 
 
 def normal(num, scale=1.0):
-    return scale * jax.random.normal(jax.random.key(1), (num, D))
+    return scale * draws.normal(1, (num, D))
 
 
 # Features, captions, words in the vocabulary.
@@ -120,7 +121,9 @@ def test_parameters_of_a_thousand_saturate_and_stay_finite(cell):
         )
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64", "bfloat16"]
+)
 @pytest.mark.parametrize("cell", ["rnn, fed", "lstm"])
 def test_every_width_of_numbers_is_finite(cell, dtype, x64):
     config = CaptionerConfig(V, D, wordvec_dim=5, hidden_dim=4, **CELLS[cell])
@@ -133,8 +136,8 @@ def test_every_width_of_numbers_is_finite(cell, dtype, x64):
 @pytest.mark.parametrize(
     ("cell", "precision", "extreme"),
     [
-        ("rnn", "bfloat16", "features of 1e6"),
-        ("lstm, all", "float32", "features of 1e6"),
+        pytest.param("rnn", "bfloat16", "features of 1e6", marks=pytest.mark.slow),
+        pytest.param("lstm, all", "float32", "features of 1e6", marks=pytest.mark.slow),
         ("lstm, all", "bfloat16", "a vocabulary of 4"),
     ],
 )

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import normal, word_ids
 
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss, init_params, logits, start
 from jaxcap.nn.inspect import gate_activations, word_probabilities
@@ -19,8 +20,8 @@ def example(**changes):
     config = CaptionerConfig(V, D, 5, H, **changes)
     params = init_params(jax.random.key(0), config, jnp.float64)
     params["W_embed"] *= 100
-    features = jax.random.normal(jax.random.key(1), (N, D), jnp.float64)
-    captions = jax.random.randint(jax.random.key(2), (N, T + 1), 4, V).at[:, 0].set(1)
+    features = normal(1, (N, D), jnp.float64)
+    captions = word_ids(2, (N, T + 1), 4, V).at[:, 0].set(1)
     return params, config, features, captions
 
 

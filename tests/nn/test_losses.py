@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import normal
 
 from jaxcap.nn.losses import temporal_softmax_loss
 
@@ -18,7 +19,7 @@ def test_uniform_logits_cost_log_v_a_word():
 
 @pytest.mark.usefixtures("x64")
 def test_gradient_is_softmax_minus_target_at_real_words_and_zero_elsewhere():
-    logits = jax.random.normal(jax.random.key(0), (2, 3, 5), jnp.float64)
+    logits = normal(0, (2, 3, 5), jnp.float64)
     targets = jnp.array([[1, 4, 0], [2, 0, 0]])
     mask = targets != 0
     grad = jax.grad(lambda x: temporal_softmax_loss(x, targets, mask, num=2).per_caption)(logits)
@@ -46,7 +47,7 @@ def test_large_logits_stay_finite():
 
 @pytest.mark.usefixtures("x64")
 def test_smoothing_is_cross_entropy_with_a_spread_target():
-    logits = jax.random.normal(jax.random.key(0), (4, 5), jnp.float64)
+    logits = normal(0, (4, 5), jnp.float64)
     targets = jnp.array([1, 4, 0, 2])
     loss = temporal_softmax_loss(logits, targets, targets != 0, num=4, smoothing=0.2)
     spread = 0.8 * jax.nn.one_hot(targets, 5) + 0.2 / 5

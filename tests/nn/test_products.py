@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import normal, word_ids
 
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss, init_params
 from jaxcap.nn.products import matmul_precision, product
 
 
 def matrices(dtype=jnp.float32):
-    keys = jax.random.split(jax.random.key(0))
-    return jax.random.normal(keys[0], (3, 5, 64), dtype), jax.random.normal(keys[1], (64, 7), dtype)
+    return normal(0, (3, 5, 64), dtype), normal(2, (64, 7), dtype)
 
 
 def test_a_product_is_plain_unless_asked_otherwise():
@@ -35,7 +35,7 @@ def test_rounded_factors_are_summed_in_float32():
 
 def test_the_gradient_rounds_its_factors_too():
     a, b = matrices()
-    weights = jax.random.normal(jax.random.key(1), (3, 5, 7))
+    weights = normal(1, (3, 5, 7))
 
     def gradients(function):
         return jax.grad(lambda a, b: (weights * function(a, b)).sum(), (0, 1))(a, b)
@@ -62,15 +62,15 @@ def test_float64_is_never_rounded():
 def test_loss_and_gradients_of_a_captioner_stay_near(cell):
     model = CaptionerConfig(20, 8, 16, 32, cell=cell)
     params = init_params(jax.random.key(0), model)
-    features = jax.random.normal(jax.random.key(1), (6, 8))
-    captions = jax.random.randint(jax.random.key(2), (6, 8), 1, 20)
+    features = normal(1, (6, 8))
+    captions = word_ids(2, (6, 8), 1, 20)
 
     def loss(params):
         return caption_loss(params, model, features, captions).per_caption
 
-    value, grads = jax.value_and_grad(loss)(params)
+    value, grads = jax.jit(jax.value_and_grad(loss))(params)
     with matmul_precision("bfloat16"):
-        rounded, rounded_grads = jax.value_and_grad(loss)(params)
+        rounded, rounded_grads = jax.jit(jax.value_and_grad(loss))(params)
     assert float(rounded) != float(value)
     assert float(rounded) == pytest.approx(float(value), rel=1e-3)
     for name, grad in grads.items():

@@ -1,12 +1,12 @@
 """The handwritten backward passes against autodiff, loops, slices and numerical differences."""
 
-import itertools
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import normal
 
 from jaxcap.nn.gradcheck import gradient_errors
 from jaxcap.nn.recurrent import (
@@ -25,10 +25,6 @@ from jaxcap.nn.recurrent import (
 
 N, T, D, H = 3, 5, 4, 6
 CELLS = ["rnn", "lstm"]
-
-
-def normal(seed, shape, dtype):
-    return jax.random.normal(jax.random.key(seed), shape, dtype)
 
 
 def inputs(cell, dtype=jnp.float64):
@@ -172,9 +168,10 @@ def test_cell_state_is_zero_unless_given():
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("mask", [pytest.param("none", marks=pytest.mark.slow), "gap"])
 @pytest.mark.parametrize(
-    ("cell", "mask", "transform"),
-    list(itertools.product(CELLS, ["none", "gap"], ["jit", "vmap", "checkpoint", "grad of grad"])),
+    "transform", ["jit", "vmap", "checkpoint", pytest.param("grad of grad", marks=pytest.mark.slow)]
 )
 def test_composes(cell, mask, transform):
     """Each transformation of the sequence equals the same one of the plain scan."""
@@ -191,13 +188,13 @@ def test_composes(cell, mask, transform):
             return jax.jit(jax.value_and_grad(f, (0, 1)))(params, x)
         if transform == "vmap":
             many = jnp.stack([x, 2 * x, -x])
-            return jax.vmap(jax.grad(f, (0, 1)), in_axes=(None, 0))(params, many)
+            return jax.jit(jax.vmap(jax.grad(f, (0, 1)), in_axes=(None, 0)))(params, many)
         if transform == "checkpoint":
-            return jax.grad(jax.checkpoint(f), (0, 1))(params, x)
+            return jax.jit(jax.grad(jax.checkpoint(f), (0, 1)))(params, x)
         gradient_norm = lambda params, x: sum(  # noqa: E731
             jnp.sum(g**2) for g in jax.tree.leaves(jax.grad(f, (0, 1))(params, x))
         )
-        return jax.grad(gradient_norm, (0, 1))(params, x)
+        return jax.jit(jax.grad(gradient_norm, (0, 1)))(params, x)
 
     assert_close(result(plain=False), result(plain=True), rtol=1e-9)
 
@@ -216,7 +213,7 @@ def test_grad_of_grad_of_a_step(cell):
     assert_close(*(hessian_row(step) for step in steps))
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", [pytest.param("rnn", marks=pytest.mark.slow), "lstm"])
 def test_bfloat16(cell):
     """Results and gradients stay bfloat16 and near the float32 ones."""
     params, x, states = inputs(cell, jnp.float32)
@@ -227,8 +224,9 @@ def test_bfloat16(cell):
 
     args = (params, x, states)
     halved = jax.tree.map(lambda a: a.astype(jnp.bfloat16), args)
-    value, grads = jax.jit(jax.value_and_grad(loss))(halved)
-    expected, expected_grads = jax.value_and_grad(loss)(args)
+    value_and_grad = jax.jit(jax.value_and_grad(loss))
+    value, grads = value_and_grad(halved)
+    expected, expected_grads = value_and_grad(args)
     assert value.dtype == jnp.bfloat16
     assert all(g.dtype == jnp.bfloat16 for g in jax.tree.leaves(grads))
     assert float(value) == pytest.approx(float(expected), abs=0.02)

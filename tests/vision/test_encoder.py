@@ -12,7 +12,10 @@ from jaxcap.vision import efficientnet, encoder, vgg16
 from jaxcap.vision.encoder import Encoder, check_same_encoder, load_encoder
 
 
-@pytest.fixture(scope="module", params=["efficientnet-lite0", "efficientnet-lite0-288"])
+@pytest.fixture(
+    scope="module",
+    params=["efficientnet-lite0", pytest.param("efficientnet-lite0-288", marks=pytest.mark.slow)],
+)
 def lite(request):
     return load_encoder(request.param)
 
