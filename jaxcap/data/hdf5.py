@@ -73,7 +73,8 @@ def find_dataset(file: h5py.File, name: str, *, ndim: int, kind: str) -> h5py.Da
     where = f"{file.filename}: {name}"
     with _naming(where):
         if not file.id.links.exists(name.encode()):
-            found = sorted(file)
+            # A name may hold anything, line breaks too.
+            found = [name if name.isprintable() else repr(name) for name in sorted(file)]
             names = ", ".join(found[:_NAMED]) + (", ..." if found[_NAMED:] else "") or "nothing"
             raise ValueError(f"{where} is missing; the file holds {names}")
         if file.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
