@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import save_file
 
+from jaxcap.data.plain_files import list_names
 from jaxcap.data.whole_files import replacing
 from jaxcap.nn.captioner import CaptionerConfig, Params
 from jaxcap.nn.linen_cell import CELL_PREFIX
@@ -227,9 +228,9 @@ class _Tensors:
         sizes = [f"{a}={self.sizes[a]}" if a in self.sizes else a for a in letters]
         expected = f"expected shape ({', '.join(sizes)})"
         if name not in self._arrays:
-            some = ", ".join(sorted(self.names)[:12]) or "nothing"
             raise ValueError(
-                f"{self.where}{name} is missing, {expected}; there is {some}{self._remedy}"
+                f"{self.where}{name} is missing, {expected}; there is "
+                f"{list_names(self.names, most=12)}{self._remedy}"
             )
         array = np.asarray(self._arrays[name])
         if array.ndim != len(letters) or any(

@@ -21,6 +21,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Integer
 
 from jaxcap.data.checks import check_finite
+from jaxcap.data.plain_files import list_names
 from jaxcap.data.sharded import read_sharded
 
 _CHUNK_BYTES = 16 << 20
@@ -73,10 +74,7 @@ def find_dataset(file: h5py.File, name: str, *, ndim: int, kind: str) -> h5py.Da
     where = f"{file.filename}: {name}"
     with _naming(where):
         if not file.id.links.exists(name.encode()):
-            # A name may hold anything, line breaks too.
-            found = [name if name.isprintable() else repr(name) for name in sorted(file)]
-            names = ", ".join(found[:_NAMED]) + (", ..." if found[_NAMED:] else "") or "nothing"
-            raise ValueError(f"{where} is missing; the file holds {names}")
+            raise ValueError(f"{where} is missing; the file holds {list_names(file, most=_NAMED)}")
         if file.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
             raise ValueError(f"{where} is a link, expected a dataset; copy the data into the file")
         dataset = file[name]

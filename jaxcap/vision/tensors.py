@@ -18,6 +18,8 @@ from jaxtyping import Float
 from numpy.lib import format as npy
 from safetensors import safe_open
 
+from jaxcap.data.plain_files import list_names
+
 _CONVERT = (
     "convert it once, where PyTorch is installed: safetensors.torch.save_file("
     "torch.load('model.pth', weights_only=True), 'model.safetensors')"
@@ -50,9 +52,9 @@ def read_tensors(
     with _reading(path) as (names, get):
         for name, shape in shapes.items():
             if name not in names:
-                some = ", ".join(sorted(names)[:4]) or "nothing"
                 raise _Wrong(
-                    f"{name} is missing, expected shape {shape}; the file holds {some}, ..."
+                    f"{name} is missing, expected shape {shape}; the file holds "
+                    f"{list_names(names, most=4)}"
                 )
         return {name: _check(name, get(name), shapes[name]) for name in shapes}
 

@@ -64,7 +64,7 @@ def test_names_of_other_datasets_are_shown_on_one_line(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["two\nlines"], file["poupée"] = [1.0], [2.0]
     with (
-        open_hdf5(tmp_path / "a.h5") as file,
+        hdf5.open_hdf5(tmp_path / "a.h5") as file,
         pytest.raises(ValueError, match=r"x is missing; the file holds poupée, 'two\\nlines'$"),
     ):
-        find_dataset(file, "x", ndim=1, kind="floats")
+        hdf5.find_dataset(file, "x", ndim=1, kind="floats")
