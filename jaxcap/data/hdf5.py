@@ -74,7 +74,9 @@ def find_dataset(file: h5py.File, name: str, *, ndim: int, kind: str) -> h5py.Da
     where = f"{file.filename}: {name}"
     with _naming(where):
         if not file.id.links.exists(name.encode()):
-            raise ValueError(f"{where} is missing; the file holds {list_names(file, most=_NAMED)}")
+            # h5py gives names that are not UTF-8 as bytes.
+            found = [name if isinstance(name, str) else repr(name) for name in file]
+            raise ValueError(f"{where} is missing; the file holds {list_names(found, most=_NAMED)}")
         if file.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
             raise ValueError(f"{where} is a link, expected a dataset; copy the data into the file")
         dataset = file[name]

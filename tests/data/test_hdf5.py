@@ -62,9 +62,11 @@ def test_any_flipped_byte_loads_or_is_one_clear_error(tmp_path):
 
 def test_names_of_other_datasets_are_shown_on_one_line(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["two\nlines"], file["poupée"] = [1.0], [2.0]
+        file["two\nlines"], file["poupée"], file[b"\xff"] = [1.0], [2.0], [3.0]
     with (
         hdf5.open_hdf5(tmp_path / "a.h5") as file,
-        pytest.raises(ValueError, match=r"x is missing; the file holds poupée, 'two\\nlines'$"),
+        pytest.raises(
+            ValueError, match=r"x is missing; the file holds b'\\xff', poupée, 'two\\nlines'$"
+        ),
     ):
         hdf5.find_dataset(file, "x", ndim=1, kind="floats")
