@@ -6,8 +6,8 @@ First the notebook's LSTM (D=512, W=256, H=512; 50 random captions of 16 words f
 1,004; Adam at 5e-3) is trained in float64 and in float32 from the same parameters on the same
 minibatches. Printed after some steps are the relative distance of the losses, and that of all
 parameters together, as |p32 - p64| / |p64|. Then the runs of `launch/small.flags` and
-`launch/mid.flags` are made as those files say and with `--matmul_precision=bfloat16`; what is
-compared is the mean loss of the last tenth of their iterations, and the last loss on validation.
+`launch/mid.flags` are made as those files say and with `--matmul_precision=bfloat16`, with some
+seeds; printed are means over the seeds, with the range of float32 from seed to seed.
 """
 
 import subprocess
@@ -28,9 +28,16 @@ from jaxcap.nn.captioner import CaptionerConfig, init_params
 STEPS = flags.DEFINE_integer("steps", 50, "Steps in float32 and float64.", lower_bound=1)
 EVERY = flags.DEFINE_integer("every", 10, "Steps between two lines.", lower_bound=1)
 SEEDS = flags.DEFINE_integer("seeds", 3, "Seeds of the parameters and minibatches.", lower_bound=1)
+RUN_SEEDS = flags.DEFINE_integer("run_seeds", 3, "Seeds of the runs.", lower_bound=1)
 RUNS = flags.DEFINE_list("runs", ["small", "mid"], "Flag files to run with bfloat16; may be empty.")
 
 PRECISIONS = ("float32", "bfloat16")
+MEASURES = (
+    "lowest validation loss",
+    "last validation loss",
+    "training loss of all iterations",
+    "training loss of the last tenth",
+)
 _ROOT = Path(__file__).parents[1]
 _MODEL = CaptionerConfig(vocab_size=1004, feature_dim=512)
 _TRAINING = TrainingConfig()
@@ -75,11 +82,11 @@ def print_drift(seed: int) -> None:
         )
 
 
-def final_losses(run: str, precision: str, folder: Path) -> tuple[float, float]:
-    """The mean loss of the last tenth of a run's iterations, and its last on validation."""
-    target = folder / f"{run}_{precision}"
+def losses_of(run: str, precision: str, seed: int, folder: Path) -> np.ndarray:
+    """The losses of a run that are compared, in the order of `MEASURES`."""
+    target = folder / f"{run}_{precision}_{seed}"
     subprocess.run(
-        [sys.executable, "-m", "jaxcap.train", f"--flagfile=launch/{run}.flags"]
+        [sys.executable, "-m", "jaxcap.train", f"--flagfile=launch/{run}.flags", f"--seed={seed}"]
         + [f"--checkpoint_dir={target}", f"--matmul_precision={precision}"],
         cwd=_ROOT,
         check=True,
@@ -87,7 +94,24 @@ def final_losses(run: str, precision: str, folder: Path) -> tuple[float, float]:
     )
     rows = read_metrics(target)
     losses = [row["loss"] for row in rows]
-    return float(np.mean(losses[-len(losses) // 10 :])), rows[-1]["val_loss"]
+    validation = [row["val_loss"] for row in rows if "val_loss" in row]
+    last = losses[-len(losses) // 10 :]
+    return np.array([min(validation), validation[-1], np.mean(losses), np.mean(last)])
+
+
+def print_runs(run: str, folder: Path) -> None:
+    found = {
+        precision: np.stack([losses_of(run, precision, s, folder) for s in range(RUN_SEEDS.value)])
+        for precision in PRECISIONS
+    }
+    for column, what in enumerate(MEASURES):
+        wide, narrow = (found[precision][:, column] for precision in PRECISIONS)
+        print(
+            f"{run}, {what}: {wide.mean():.4f} in float32 ({wide.min():.4f} to {wide.max():.4f}), "
+            f"{narrow.mean():.4f} with bfloat16 ({narrow.min():.4f} to {narrow.max():.4f}; "
+            f"{narrow.mean() / wide.mean() - 1:+.2%})",
+            flush=True,
+        )
 
 
 def main(argv: list[str]) -> None:
@@ -96,15 +120,7 @@ def main(argv: list[str]) -> None:
         print_drift(seed)
     for run in filter(None, RUNS.value):
         with tempfile.TemporaryDirectory() as folder:
-            pairs = zip(
-                *(final_losses(run, precision, Path(folder)) for precision in PRECISIONS),
-                strict=True,
-            )
-            for name, (float32, bfloat16) in zip(("training", "validation"), pairs, strict=True):
-                print(
-                    f"{run}: {name} loss {float32:.5f} in float32, {bfloat16:.5f} with bfloat16 "
-                    f"({bfloat16 / float32 - 1:+.2%})"
-                )
+            print_runs(run, Path(folder))
 
 
 if __name__ == "__main__":

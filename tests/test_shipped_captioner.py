@@ -1,9 +1,14 @@
 """The captioner that comes with jaxcap: it is there, small, whole, and captions at once."""
 
+import json
+import shutil
+
 import numpy as np
+import pytest
 from command_calls import ROOT, call
 from PIL import Image
 
+from jaxcap.learning.checkpoints import Checkpoints
 from jaxcap.photos import PhotoCaptioner, shipped_checkpoint
 
 
@@ -43,3 +48,16 @@ def test_caption_needs_no_flag_and_no_download(tmp_path):
 def test_the_readme_says_its_terms():
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert "Flickr8k is for non-commercial research and education" in text
+
+
+def test_its_numbers_are_those_that_were_measured(tmp_path):
+    """It has a checksum of everything in it, so that a word in another place is refused."""
+    folder = tmp_path / "captioner"
+    shutil.copytree(shipped_checkpoint(), folder)
+    (path,) = folder.glob("*/info/metadata")
+    about = path.read_text(encoding="utf-8")
+    assert set(json.loads(about)["checksums"]) == {"params", "info", "validation"}
+    path.write_text(about.replace('"dog", "', '"cat", "', 1), encoding="utf-8")
+    checkpoints = Checkpoints(folder)
+    with pytest.raises(ValueError, match="the item info is not what was saved"):
+        checkpoints.load_params(checkpoints.steps[-1])
