@@ -1,5 +1,6 @@
 """Two processes pointed at one folder: the second is refused, and the first goes on."""
 
+import errno
 import os
 import platform
 import signal
@@ -41,6 +42,22 @@ def test_a_folder_in_use_is_refused_and_left_alone(tiny, info, tmp_path, options
     list(steps)
     assert len(losses(folder)) == 20
     assert not list(folder.glob(".lock*"))
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported:UserWarning")
+def test_where_flock_is_missing_the_folder_is_held_all_the_same(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def missing(*args):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with FolderLock(tmp_path / "run", "give another folder"):
+        with pytest.raises(BlockingIOError, match=f"run: {HERE} folder"):
+            FolderLock(tmp_path / "run", "give another folder").__enter__()
+    with FolderLock(tmp_path / "run", "give another folder"):
+        pass
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_a_sweep_holds_its_folder(info, tmp_path):
