@@ -31,7 +31,7 @@ def by_blocks(h, W, b, targets, mask, smoothing, block):
     return blockwise_softmax_loss(h, W, b, targets, mask, NUM, smoothing=smoothing, block=block)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnames=("loss", "field", "block", "smoothing"))
 def value_and_grads(loss, field, block, weights, targets, mask, smoothing):
     def of(*weights):
         return getattr(loss(*weights, targets, mask, smoothing, block), field)
