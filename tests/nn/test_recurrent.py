@@ -79,7 +79,7 @@ def test_step_gradient_equals_autodiff(cell):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("mask", masks())
+@pytest.mark.parametrize("mask", [pytest.param("none", marks=pytest.mark.slow), "lengths", "gap"])
 def test_gradient_equals_autodiff_with_respect_to_outputs_and_final_carry(cell, mask):
     params, x, states = inputs(cell)
     mask = masks()[mask]
