@@ -171,13 +171,19 @@ def test_float32_gives_the_loss_and_gradients_of_float64(cell):
 
 
 @pytest.mark.slow
-def test_bfloat16_reaches_the_loss_of_float32_on_small(tmp_path):
-    final = {}
+@pytest.mark.parametrize("run", ["small", "mid"])
+def test_bfloat16_reaches_the_loss_of_float32(run, tmp_path):
+    """The lowest on validation, and that of the first half of training.
+
+    Later it is near zero, and differs by half from seed to seed.
+    """
+    found = {}
     for precision in ("float32", "bfloat16"):
         flags = [f"--checkpoint_dir={tmp_path / precision}", f"--matmul_precision={precision}"]
-        code, _, err = call("train", "--flagfile=launch/small.flags", *flags)
+        code, _, err = call("train", f"--flagfile=launch/{run}.flags", *flags)
         assert code == 0, err
-        final[precision] = np.mean(
-            [row["loss"] for row in read_metrics(tmp_path / precision)[-10:]]
-        )
-    assert final["bfloat16"] == pytest.approx(final["float32"], rel=0.05)
+        rows = read_metrics(tmp_path / precision)
+        training = np.mean([row["loss"] for row in rows[: len(rows) // 2]])
+        validation = min(row["val_loss"] for row in rows if "val_loss" in row)
+        found[precision] = training, validation
+    assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.05)
