@@ -26,10 +26,10 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import save_file
 
-from jaxcap.data.plain_files import list_names
 from jaxcap.data.whole_files import replacing
 from jaxcap.nn.captioner import CaptionerConfig, Params
 from jaxcap.nn.linen_cell import CELL_PREFIX
+from jaxcap.vision.names import list_names
 from jaxcap.vision.tensors import read_all_tensors
 
 Source = Mapping[str, Any] | str | PathLike[str]

@@ -103,6 +103,7 @@ def test_a_captioner_with_a_cell_by_its_path(work, new, tmp_path):
     assert out.startswith(f"{new / '猫.jpg'}\t")
 
 
+@pytest.mark.slow
 def test_decoding_is_chosen_by_flags(work, new):
     flags = [new / "猫.jpg", f"--checkpoint={work / 'run'}"]
     code, out, err = call("caption", *flags, "--top_p=0.9", "--max_length=3", "--prefix=A picture")
@@ -112,6 +113,7 @@ def test_decoding_is_chosen_by_flags(work, new):
     assert_fails(call("caption", *flags, "--beam=3", "--top_k=2"), "--beam", "--top_k")
 
 
+@pytest.mark.slow
 def test_what_is_drawn_differs_from_batch_to_batch(work, new):
     captioner = PhotoCaptioner.load(work / "run")
     photos = [str(new / "猫.jpg")] * 12

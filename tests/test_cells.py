@@ -147,6 +147,7 @@ def test_a_drawn_first_carry_in_nnx():
         cell.initialize_carry((N, D), None, draw)
 
 
+@pytest.mark.slow
 def test_an_nnx_layer_learns():
     """A step of gradient descent by NNX's own means lowers the loss."""
     layer = nnx.RNN(NNXLSTMCell(D, H, rngs=nnx.Rngs(0)))
@@ -159,6 +160,7 @@ def test_an_nnx_layer_learns():
     assert float(loss(layer)) < float(before)
 
 
+@pytest.mark.slow
 def test_the_documented_cell_is_taken(tmp_path, monkeypatch):
     lines = cells.__doc__.split("`my_cells.py`:\n")[1].split("\nand then")[0]
     (tmp_path / "my_cells.py").write_text(textwrap.dedent(lines))

@@ -136,6 +136,7 @@ def test_word_ids_where_no_references_are_kept(work, tmp_path):
     assert {entry["image_id"]: entry["caption"] for entry in read(out)["images"]} == captions
 
 
+@pytest.mark.slow
 def test_an_ensemble_by_beam_search(work, tmp_path):
     out = tmp_path / "captions.json"
     runs = [work / "one", work / "two"]

@@ -47,6 +47,7 @@ def test_parameters_are_rounded_and_nothing_else_is_kept(run, exported):
         assert not file.is_file() or str(exported.parent).encode() not in file.read_bytes(), file
 
 
+@pytest.mark.slow
 def test_it_samples_with_the_data_named_and_starts_another_run(exported, tiny_dir, tmp_path):
     assert_fails(call("sample", f"--checkpoint={exported}"), "--data_dir")
     code, out, err = call("sample", f"--checkpoint={exported}", f"--data_dir={tiny_dir}")

@@ -108,6 +108,7 @@ def test_bad_input_is_one_sentence(whole, photos, tmp_path):
     assert not new.exists()
 
 
+@pytest.mark.slow
 def test_other_splits_words_and_no_pca(photos, tmp_path):
     output = tmp_path / "data"
     code, out, err = call(

@@ -21,8 +21,8 @@ from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Integer
 
 from jaxcap.data.checks import check_finite
-from jaxcap.data.plain_files import list_names
 from jaxcap.data.sharded import read_sharded
+from jaxcap.vision.names import list_names
 
 _CHUNK_BYTES = 16 << 20
 _SMALL_BYTES = 1 << 30

@@ -2,7 +2,6 @@
 
 import os
 import reprlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +53,6 @@ def quote(value: Any) -> str:
     """Spell a value for a message, however large or deeply nested it is."""
     text = _QUOTED.repr(value)
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
-
-
-def list_names(names: Iterable[str], most: int) -> str:
-    """The first of the names in a file, sorted, for a message, or "nothing".
-
-    A name may hold anything, line breaks too, and be of any length.
-    """
-
-    def spell(name: str) -> str:
-        return name if name.isprintable() and len(name) <= _QUOTED.maxstring else quote(name)
-
-    found = sorted(names)
-    listed = ", ".join(map(spell, found[:most])) + (", ..." if found[most:] else "")
-    return listed or "nothing"
 
 
 def too_long(caption: str, where: str) -> ValueError:

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from numpy.lib import format as npy
 from safetensors import safe_open
 
-from jaxcap.data.plain_files import list_names
+from jaxcap.vision.names import list_names
 
 _CONVERT = (
     "convert it once, where PyTorch is installed: safetensors.torch.save_file("

@@ -116,6 +116,7 @@ def test_memory_does_not_grow_with_the_length():
     assert temporary(400) - temporary(100) <= 4 * 300 * ids
 
 
+@pytest.mark.slow
 def test_stops_as_soon_as_all_beams_have_ended():
     steps = []
 

@@ -87,6 +87,7 @@ def test_no_special_words_are_shown(strategy):
     assert all("<UNK>" in caption for caption in shown)
 
 
+@pytest.mark.slow
 def test_the_best_beam_is_the_caption():
     params, config = make()
     rules = vocabulary_constraints(
@@ -111,6 +112,7 @@ def test_looking_up_equals_multiplying(cell):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), carry, looked_up)
 
 
+@pytest.mark.slow
 def test_fed_features_stay_with_their_captions():
     """However rows are reordered, each caption is as likely as teacher forcing says."""
     params, config = make(feed_features=True)

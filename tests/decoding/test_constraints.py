@@ -72,6 +72,7 @@ def test_every_caption_keeps_the_rules(rules, strategy):
                 assert not any(permitted(rules, [*words, w]) for w in range(WORDS)), words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rules",
     [

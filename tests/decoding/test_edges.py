@@ -94,6 +94,7 @@ def test_an_untrained_captioner(strategy, num):
     assert np.isfinite(found.log_probs[:, 0]).all()
 
 
+@pytest.mark.slow
 @each_strategy
 def test_nothing_left_to_say_ends_the_caption_unfinished(strategy):
     rules = Constraints(forbidden=(0, 1, 3, 4, 5), min_length=2)
@@ -131,6 +132,7 @@ def test_unscored_greedy_says_the_same():
     assert np.isnan(unscored.log_probs).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "dtype"),
     [

@@ -45,6 +45,7 @@ def test_an_impossible_word_stays_impossible():
     np.testing.assert_allclose(np.exp(averaged), [[1 / 3, 1 / 3, 1 / 3, 0]], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [Greedy(), Sampling(2), Beam(3)])
 def test_log_probabilities_are_those_of_the_average(strategy):
     params = models()

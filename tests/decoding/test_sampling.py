@@ -81,6 +81,7 @@ def test_log_probabilities_are_the_models_own(strategy):
     np.testing.assert_array_equal(found.scores, found.log_probs)
 
 
+@pytest.mark.slow
 def test_what_is_drawn_depends_on_the_images_own_key_alone():
     table, own = tables(40, 9, scale=1.0), keys(40)
     together = write(table, Sampling(2), 12, own)

@@ -86,6 +86,7 @@ def test_a_full_disk_keeps_what_is_encoded(tmp_path, leave):
         assert [path.name for path in disk.iterdir()] == ["data"]
 
 
+@pytest.mark.slow
 def test_a_folder_made_read_only_before_it_is_resumed(tiny, info, whole, tmp_path):
     folder = tmp_path / "run"
     run = start(folder, info)
@@ -100,6 +101,7 @@ def test_a_folder_made_read_only_before_it_is_resumed(tiny, info, whole, tmp_pat
     assert_goes_on_to(whole, folder, info, tiny)
 
 
+@pytest.mark.slow
 def test_a_folder_made_read_only_while_training(tiny, info, whole, tmp_path):
     folder = tmp_path / "run"
     run = start(folder, info)

@@ -95,6 +95,7 @@ np.savez(sys.argv[3], **state.params)
 """
 
 
+@pytest.mark.slow
 def test_parameters_load_on_other_devices_than_they_were_saved_on(tmp_path):
     flags = "--xla_force_host_platform_device_count=2"
     saved, folder = tmp_path / "saved.npz", tmp_path / "run"

@@ -65,7 +65,12 @@ def test_same_seed_same_result(tiny, order):
 
 
 @pytest.mark.parametrize(
-    "order", ["replacement", "shuffle", pytest.param("buckets", marks=pytest.mark.slow)]
+    "order",
+    [
+        "replacement",
+        pytest.param("shuffle", marks=pytest.mark.slow),
+        pytest.param("buckets", marks=pytest.mark.slow),
+    ],
 )
 def test_going_on_from_any_state_gives_the_same_bits(tiny, order):
     training = dataclasses.replace(TRAINING, order=order)

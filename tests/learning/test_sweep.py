@@ -119,6 +119,7 @@ def test_a_seed_is_that_of_the_command(tiny):
     assert len(set(first)) == 3
 
 
+@pytest.mark.slow
 def test_members_may_have_captions_of_their_own(tiny):
     found = members({}, 0, 2)
     trains = [

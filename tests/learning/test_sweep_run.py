@@ -79,6 +79,7 @@ def test_the_best_is_kept_with_what_it_has_of_its_own(tiny, info, tmp_path):
         open_run(tmp_path / "sweep", own, key, resume=True)
 
 
+@pytest.mark.slow
 def test_one_that_diverges_is_left_out(tiny, info, tmp_path):
     found = members({"learning_rate": (1e38, 1e-2)}, 0, 1)
     sweep = open_sweep(tmp_path, info, found)
@@ -110,6 +111,7 @@ def test_stopped_before_the_first_validation_keeps_the_one_of_the_least_loss(tin
     assert checkpoints.best() is None
 
 
+@pytest.mark.slow
 def test_best_by_cider_and_patience_are_each_members_own(tiny, info, tmp_path):
     info = changed(info, val_images=5, best_by="cider", patience=1)
     found = members({"learning_rate": (1e-30, 1e-2)}, 0, 1)

@@ -133,11 +133,12 @@ def test_every_width_of_numbers_is_finite(cell, dtype, x64):
         assert_finite(*gradients(config, params, features, captions_of(N, L, V)), config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "precision", "extreme"),
     [
-        pytest.param("rnn", "bfloat16", "features of 1e6", marks=pytest.mark.slow),
-        pytest.param("lstm, all", "float32", "features of 1e6", marks=pytest.mark.slow),
+        ("rnn", "bfloat16", "features of 1e6"),
+        ("lstm, all", "float32", "features of 1e6"),
         ("lstm, all", "bfloat16", "a vocabulary of 4"),
     ],
 )

@@ -103,6 +103,7 @@ def test_every_parameter_learns(cell):
     assert all(np.isfinite(g).all() and g.any() for g in jax.tree.leaves(grads))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_jaxcaps_lstm_by_its_path_equals_the_built_in_one():
     """Losses, and gradients of all parameters, with the cell's under their other names."""

@@ -58,7 +58,8 @@ def test_float64_is_never_rounded():
         np.testing.assert_array_equal(product(a, b), a @ b)
 
 
-@pytest.mark.parametrize("cell", [pytest.param("rnn", marks=pytest.mark.slow), "lstm"])
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
 def test_loss_and_gradients_of_a_captioner_stay_near(cell):
     model = CaptionerConfig(20, 8, 16, 32, cell=cell)
     params = init_params(jax.random.key(0), model)

@@ -92,6 +92,7 @@ def test_gradient_equals_autodiff_with_respect_to_outputs_and_final_carry(cell, 
     assert_close(vjp(cotangent), expected_vjp(cotangent))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("cell", CELLS)
 def test_gradient_equals_differences_with_mask_and_final_carry(cell):

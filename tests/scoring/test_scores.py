@@ -86,6 +86,7 @@ def our_scores(candidates, references):
     return corpus, [*blues.images, rouge, cider]
 
 
+@pytest.mark.slow
 def test_more_than_a_thousand_sets_score_as_by_the_reference_scorer():
     for number, (candidates, references) in enumerate(SETS):
         ours, theirs = (f(candidates, references) for f in (our_scores, reference_scores))
