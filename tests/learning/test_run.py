@@ -49,10 +49,11 @@ def test_saves_at_the_start_at_epochs_when_best_and_at_the_end(tiny, info, tmp_p
     assert {best, 20} <= set(run.checkpoints.steps)
 
 
-def test_stopped_and_resumed_equals_never_stopped(tiny, info, tmp_path):
+@pytest.mark.parametrize("iteration", [1, 5, 13])
+def test_stopped_and_resumed_equals_never_stopped(tiny, info, tmp_path, iteration):
     whole = open_run(tmp_path / "whole", info, KEY)
     last, _ = train(whole, tiny)[-1]
-    stopped, saved = stop_after(13, open_run(tmp_path / "cut", info, KEY), tiny)
+    stopped, saved = stop_after(iteration, open_run(tmp_path / "cut", info, KEY), tiny)
     assert stopped.iteration < 20
     assert saved is not None
     resumed = open_run(tmp_path / "cut", info, KEY, resume=True)
