@@ -17,8 +17,8 @@ from absl import app, flags
 from tqdm import tqdm
 
 from jaxcap.data.coco import SplitArrays, load_coco, write_coco
-from jaxcap.data.scenes import ensure_scenes, picture
-from jaxcap.data.splits import SPLITS
+from jaxcap.data.dataset import SPLITS
+from jaxcap.scenes import ensure_scenes, picture
 from jaxcap.vision.encoder import DEFAULT_ENCODER, ENCODERS, load_encoder
 
 FOLDER = flags.DEFINE_string("folder", None, "Folder to write into.", required=True)

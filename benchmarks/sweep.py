@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags
 
 from jaxcap.data.batches import CaptionSet
-from jaxcap.data.splits import Split
+from jaxcap.data.dataset import Split
 from jaxcap.learning.loop import TrainingConfig, init_state, train_steps
 from jaxcap.learning.sweep import (
     Member,

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from absl import app, flags
 
-from jaxcap import command, decoding_flags
-from jaxcap.decoding_flags import read_decoding
-from jaxcap.encoder_flags import ENCODER, ENCODER_WEIGHTS
+from jaxcap.commands import decoding as decoding_flags
+from jaxcap.commands import run as command
+from jaxcap.commands.decoding import read_decoding
+from jaxcap.commands.encoder import ENCODER, ENCODER_WEIGHTS
 from jaxcap.photos import Captioned, PhotoCaptioner, caption_photos, shipped_checkpoint
 from jaxcap.vision.sources import find_sources, open_source
 

@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from jaxcap.data.coco import training_captions
-from jaxcap.data.datasets import load_dataset
-from jaxcap.data.splits import CaptionData, Split
-from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.data.dataset import CaptionData, Split
+from jaxcap.datasets import load_dataset
 from jaxcap.decoding.captions import caption_images
-from jaxcap.decoding.constraints import Constraints
+from jaxcap.decoding.rules import Constraints
 from jaxcap.decoding.strategies import Strategy
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints
 from jaxcap.nn.captioner import Params
+from jaxcap.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import save_file
 
-from jaxcap.data.whole_files import replacing
+from jaxcap.files.tensors import read_all_tensors
+from jaxcap.files.text import list_names
+from jaxcap.files.whole import replacing
 from jaxcap.nn.captioner import CaptionerConfig, Params
-from jaxcap.nn.linen_cell import CELL_PREFIX
-from jaxcap.vision.names import list_names
-from jaxcap.vision.tensors import read_all_tensors
+from jaxcap.nn.linen import CELL_PREFIX
 
 Source = Mapping[str, Any] | str | PathLike[str]
 """Arrays by name, or the `.npz` or `.safetensors` file that holds them."""

@@ -12,16 +12,18 @@ from typing import Any
 import jax
 from absl import flags
 
-from jaxcap import command, data_flags, decoding_flags
 from jaxcap.captioners import Captioners
-from jaxcap.command import SEED
-from jaxcap.data.json_files import write_json
-from jaxcap.data.pictures import open_picture
+from jaxcap.commands import data as data_flags
+from jaxcap.commands import decoding as decoding_flags
+from jaxcap.commands import run as command
+from jaxcap.commands.data import DATA_DIR, DATASET
+from jaxcap.commands.decoding import Decoding, read_decoding
+from jaxcap.commands.run import SEED
+from jaxcap.data.dataset import SPLITS
 from jaxcap.data.references import choose_images
-from jaxcap.data.splits import SPLITS
-from jaxcap.data.whole_files import replacing
-from jaxcap.data_flags import DATA_DIR, DATASET
-from jaxcap.decoding_flags import Decoding, read_decoding
+from jaxcap.files.json import write_json
+from jaxcap.files.whole import replacing
+from jaxcap.scenes.pictures import open_picture
 from jaxcap.scoring.evaluation import Evaluation, evaluate_results
 from jaxcap.scoring.results import write_results
 from jaxcap.scoring.sheet import best_and_worst, make_sheet

@@ -12,7 +12,7 @@ from pathlib import Path
 import jax.numpy as jnp
 from absl import flags
 
-from jaxcap import command
+from jaxcap.commands import run as command
 from jaxcap.data.projection import carry_projection
 from jaxcap.learning.checkpoints import Checkpoints
 

@@ -16,7 +16,7 @@ import jaxcap
 from jaxcap.data.layout import PCA_FILE
 from jaxcap.data.projection import Projection
 from jaxcap.decoding.captions import caption_images
-from jaxcap.decoding.constraints import Constraints
+from jaxcap.decoding.rules import Constraints
 from jaxcap.decoding.sameness import warn_of_one_caption
 from jaxcap.decoding.strategies import Strategy
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints

@@ -10,13 +10,13 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from jaxcap import command
-from jaxcap.command import SEED
-from jaxcap.data.preparation import Preparation, check_output
-from jaxcap.data.preparation_plan import Plan, PreparationConfig, plan_preparation
-from jaxcap.data.split_assignment import DEFAULT_VAL_SHARE, SplitChoice
-from jaxcap.data.word_counts import TOKENIZERS
-from jaxcap.encoder_flags import ENCODER, ENCODER_WEIGHTS
+from jaxcap.commands import run as command
+from jaxcap.commands.encoder import ENCODER, ENCODER_WEIGHTS
+from jaxcap.commands.run import SEED
+from jaxcap.preparing.plan import Plan, PreparationConfig, plan_preparation
+from jaxcap.preparing.preparation import Preparation, check_output
+from jaxcap.preparing.splits import DEFAULT_VAL_SHARE, SplitChoice
+from jaxcap.text.words import TOKENIZERS
 from jaxcap.vision.encoder import DEFAULT_ENCODER, load_encoder
 
 IMAGES = flags.DEFINE_string("images", None, "Folder of the images.", required=True)

@@ -9,14 +9,16 @@ import jax
 import numpy as np
 from absl import flags
 
-from jaxcap import command, data_flags, decoding_flags
 from jaxcap.captioners import Captioners
-from jaxcap.command import SEED
-from jaxcap.data.pictures import open_picture
+from jaxcap.commands import data as data_flags
+from jaxcap.commands import decoding as decoding_flags
+from jaxcap.commands import run as command
+from jaxcap.commands.data import DATA_DIR, DATASET
+from jaxcap.commands.decoding import read_decoding
+from jaxcap.commands.run import SEED
+from jaxcap.data.dataset import SPLITS
 from jaxcap.data.references import choose_images, references_of
-from jaxcap.data.splits import SPLITS
-from jaxcap.data_flags import DATA_DIR, DATASET
-from jaxcap.decoding_flags import read_decoding
+from jaxcap.scenes.pictures import open_picture
 from jaxcap.scoring.results import write_results
 from jaxcap.scoring.truth import captions_truth, knows_truth
 

@@ -14,25 +14,28 @@ from absl import flags
 from jax.sharding import NamedSharding
 from tqdm import tqdm
 
-from jaxcap import command, data_flags, scale_flags, sweep_command
-from jaxcap.command import SEED
+from jaxcap.commands import data as data_flags
+from jaxcap.commands import run as command
+from jaxcap.commands import scale as scale_flags
+from jaxcap.commands import sweep as sweep_command
+from jaxcap.commands.data import DATA_DIR, DATASET
+from jaxcap.commands.run import SEED
+from jaxcap.commands.sweep import SEEDS, SWEEP, sweep
 from jaxcap.data.batches import ORDERS
-from jaxcap.data.datasets import describe_source, load_dataset
+from jaxcap.data.dataset import SPLITS, CaptionData, Split
 from jaxcap.data.projection import carry_projection
-from jaxcap.data.splits import SPLITS, CaptionData, Split
-from jaxcap.data_flags import DATA_DIR, DATASET
+from jaxcap.datasets import describe_source, load_dataset
 from jaxcap.learning import processes
 from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.interrupts import catch_interrupts
-from jaxcap.learning.layout import make_layout
 from jaxcap.learning.loop import MEASURES, OBJECTIVES, Progress, TrainingConfig
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.optimiser import SCHEDULES, OptimiserConfig
 from jaxcap.learning.run import CURVE_FILE, Run, open_run, record_start
+from jaxcap.learning.sharding import make_layout
 from jaxcap.nn.captioner import CaptionerConfig
 from jaxcap.nn.products import PRECISIONS
 from jaxcap.scoring.truth import knows_truth, scene_truth
-from jaxcap.sweep_command import SEEDS, SWEEP, sweep
 
 PCA_FEATURES = flags.DEFINE_bool(
     "pca_features",
@@ -51,7 +54,7 @@ CELL = flags.DEFINE_string(
     "cell",
     "lstm",
     "Recurrent cell: lstm, rnn, or the import path of a Flax Linen cell, such as "
-    "flax.linen.GRUCell or my_module:MyCell; see jaxcap.cells.",
+    "flax.linen.GRUCell or my_module:MyCell; see jaxcap.nn.flax_cells.",
 )
 HIDDEN_DIM = flags.DEFINE_integer("hidden_dim", 512, "Hidden units.", lower_bound=1)
 WORDVEC_DIM = flags.DEFINE_integer("wordvec_dim", 256, "Length of a word vector.", lower_bound=1)

@@ -14,8 +14,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 # What the commands spend most of their start on; the process that forks them imports it once.
-_IMPORTS = ["jaxcap.captioners", "jaxcap.data.preparation", "jaxcap.learning.run", "jaxcap.photos"]
-_IMPORTS += ["jaxcap.command", "jaxcap.plots", "tensorboardX"]
+_IMPORTS = [
+    "jaxcap.captioners",
+    "jaxcap.preparing.preparation",
+    "jaxcap.learning.run",
+    "jaxcap.photos",
+]
+_IMPORTS += ["jaxcap.commands.run", "jaxcap.plots", "tensorboardX"]
 
 
 @cache

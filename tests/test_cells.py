@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxcap import cells
-from jaxcap.cells import LSTMCell, NNXLSTMCell, NNXRNNCell, RNNCell
+from jaxcap.nn import flax_cells as cells
 from jaxcap.nn.captioner import CaptionerConfig, init_params, logits
-from jaxcap.nn.linen_cell import find_cell
+from jaxcap.nn.flax_cells import LSTMCell, NNXLSTMCell, NNXRNNCell, RNNCell
+from jaxcap.nn.linen import find_cell
 from jaxcap.nn.recurrent import CellParams, LSTMCarry, RNNCarry, lstm, rnn
 
 N, T, D, H = 3, 5, 4, 6

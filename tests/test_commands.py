@@ -11,9 +11,9 @@ from PIL import Image
 from tiny_data import tiny_splits
 
 from jaxcap.data.coco import write_coco
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.learning.checkpoints import Checkpoints
 from jaxcap.learning.metrics import read_metrics
+from jaxcap.text.vocabulary import Vocabulary
 
 SMALL = ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8", "--log_every=2"]
 

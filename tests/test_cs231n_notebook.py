@@ -31,8 +31,8 @@ from jaxcap.cs231n.rnn_layers import (
     lstm_step_backward,
     lstm_step_forward,
 )
-from jaxcap.data.cache import CACHE_VARIABLE
-from jaxcap.data.scenes import dataset
+from jaxcap.files.cache import CACHE_VARIABLE
+from jaxcap.scenes import dataset
 
 
 def rel_error(x, y):

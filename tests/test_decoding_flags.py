@@ -6,12 +6,12 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from jaxcap import decoding_flags
-from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.commands import decoding as decoding_flags
 from jaxcap.decoding.beam import Beam
-from jaxcap.decoding.constraints import Constraints
+from jaxcap.decoding.rules import Constraints
 from jaxcap.decoding.sampling import Sampling
 from jaxcap.decoding.strategies import Greedy
+from jaxcap.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.build(["a", "photo", "of", "cat"])
 

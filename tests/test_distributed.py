@@ -13,7 +13,7 @@ from absl import flags
 from absl.testing import flagsaver
 from command_calls import ROOT, assert_fails, call, environment, start
 
-from jaxcap import scale_flags
+from jaxcap.commands import scale as scale_flags
 from jaxcap.learning import processes
 from jaxcap.learning.checkpoints import Checkpoints
 from jaxcap.learning.metrics import read_metrics

@@ -14,18 +14,18 @@ from PIL import Image
 
 from jaxcap.captioners import Captioners
 from jaxcap.data.coco import SplitArrays, load_coco, write_coco
-from jaxcap.data.preparation import Preparation
-from jaxcap.data.preparation_plan import PreparationConfig, plan_preparation
 from jaxcap.data.references import references_of
-from jaxcap.data.scenes import NAME, captions, sample_scene, scene_of_url, truth_report
-from jaxcap.data.scenes.lexicon import WORDS
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.captions import caption_images
-from jaxcap.decoding.constraints import vocabulary_constraints
+from jaxcap.decoding.rules import vocabulary_constraints
 from jaxcap.learning.checkpoints import Checkpoints, Validation
 from jaxcap.learning.loop import init_state
+from jaxcap.preparing.plan import PreparationConfig, plan_preparation
+from jaxcap.preparing.preparation import Preparation
+from jaxcap.scenes import NAME, captions, sample_scene, scene_of_url, truth_report
+from jaxcap.scenes.lexicon import WORDS
 from jaxcap.scoring.scores import score
+from jaxcap.text.vocabulary import Vocabulary
 
 SMALL = ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8", "--learning_rate=0.02"]
 

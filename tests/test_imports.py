@@ -7,14 +7,22 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "jaxcap"
 ALLOWED = {
-    "vision": set(),
-    "data": {"vision"},
-    "nn": {"vision", "data"},
-    "decoding": {"vision", "data", "nn"},
-    "scoring": {"vision", "data", "nn", "decoding"},
-    "learning": {"data", "nn", "decoding", "scoring"},
-    "plots": {"data", "nn"},
-    "cs231n": {"vision", "data", "nn", "decoding"},
+    "files": set(),
+    "text": {"files"},
+    "vision": {"files"},
+    "data": {"files", "text"},
+    "scenes": {"files", "text", "vision", "data"},
+    "preparing": {"files", "text", "vision", "data"},
+    "nn": {"text"},
+    "decoding": {"text", "nn"},
+    "scoring": {"files", "text", "data", "scenes", "nn", "decoding"},
+    "learning": {"files", "text", "data", "nn", "decoding", "scoring"},
+    "plots": {"files", "text", "nn"},
+    "commands": {
+        *("files", "text", "vision", "data", "scenes", "preparing", "datasets"),
+        *("nn", "decoding", "scoring", "learning", "plots"),
+    },
+    "cs231n": {"text", "vision", "data", "scenes", "nn", "decoding", "datasets"},
 }
 COMMANDS = {"train", "sample", "prepare", "caption", "evaluate"}
 

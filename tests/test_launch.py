@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from command_calls import ROOT
 
-from jaxcap import scale_flags
+from jaxcap.commands import scale as scale_flags
 
 SLURM, KUBERNETES = ROOT / "launch" / "slurm.sh", ROOT / "launch" / "kubernetes.yaml"
 

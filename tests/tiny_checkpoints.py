@@ -5,11 +5,11 @@ from functools import partial
 import jax
 import numpy as np
 
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.loop import TrainingConfig, init_state
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.nn.captioner import CaptionerConfig
+from jaxcap.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.build(["a", "cat", "on", "grass"])
 INFO = CheckpointInfo(

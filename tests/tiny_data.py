@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxcap.data.coco import SplitArrays
-from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.text.vocabulary import Vocabulary
 
 
 def tiny_splits(num_train=40, num_val=12, images=10, length=9, feature_dim=6):

@@ -3,8 +3,8 @@
 import numpy as np
 
 from jaxcap.data.coco import write_coco
-from jaxcap.data.splits import SplitArrays
-from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.data.dataset import SplitArrays
+from jaxcap.text.vocabulary import Vocabulary
 
 SIZES = {"train": (82783, 400135), "val": (40504, 195954)}
 """Images and captions."""

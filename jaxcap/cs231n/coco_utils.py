@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxcap.cs231n.arrays import Dict
-from jaxcap.data.datasets import load_dataset
-from jaxcap.data.splits import SPLITS
-from jaxcap.data.vocabulary import decode_captions
+from jaxcap.data.dataset import SPLITS
+from jaxcap.datasets import load_dataset
+from jaxcap.text.vocabulary import decode_captions
 
 __all__ = ["decode_captions", "load_coco_data", "sample_coco_minibatch"]
 

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageDraw
 
-from jaxcap.data.pictures import open_picture
+from jaxcap.scenes.pictures import open_picture
 from jaxcap.vision.download import fetch_image
 from jaxcap.vision.images import RGB
 

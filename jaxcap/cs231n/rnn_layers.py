@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
 from jaxcap.cs231n.arrays import Cache, backward, check_ids, layer
-from jaxcap.nn import losses, recurrent
+from jaxcap.nn import loss as losses
+from jaxcap.nn import recurrent
 from jaxcap.nn.recurrent import CellParams, LSTMCarry, RNNCarry
 
 __all__ = [

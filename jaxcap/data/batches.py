@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcap.data.splits import Split
+from jaxcap.data.dataset import Split
 
 ORDERS = ("replacement", "shuffle", "buckets")
 

@@ -7,9 +7,10 @@ at fault, what it holds, what was expected and what to do.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Integer
 
-from jaxcap.data.splits import SplitArrays
+from jaxcap.data.dataset import SplitArrays
+from jaxcap.files.hdf5 import check_finite
 
 
 def check_captions(
@@ -60,22 +61,6 @@ def check_image_idxs(
         f"{where} row {first_row + row} is image {image_idxs[row]}, expected 0 to {images - 1}, "
         f"for {features} has {images} images; use the features made with these captions"
     )
-
-
-def check_finite(features: Float[np.ndarray, "K D"], where: str, first_row: int = 0) -> None:
-    """No feature is NaN or infinite; rows are counted from `first_row`."""
-    # The sum is finite only if every term is, and costs no temporary array.
-    with np.errstate(all="ignore"):
-        if np.isfinite(features.sum()):
-            return
-    bad = np.argwhere(~np.isfinite(features))
-    # The sum of finite terms may overflow.
-    if len(bad):
-        row, column = bad[0].tolist()
-        raise ValueError(
-            f"{where} row {first_row + row} (one image) holds {features[row, column]} in column "
-            f"{column}, expected finite numbers; compute the features of that image again"
-        )
 
 
 LONGEST_URL = 4096

@@ -37,8 +37,7 @@ from jaxcap.data.checks import (
     check_widths,
 )
 from jaxcap.data.coco_writing import write_coco
-from jaxcap.data.hdf5 import find_dataset, open_hdf5, place, read_features, read_integers
-from jaxcap.data.json_files import read_json
+from jaxcap.data.dataset import SPLITS, CaptionData, Split, SplitArrays
 from jaxcap.data.layout import (
     CAPTIONS_FILE,
     DATASET_FILE,
@@ -46,10 +45,11 @@ from jaxcap.data.layout import (
     features_file,
     urls_file,
 )
-from jaxcap.data.plain_files import quote, read_file
-from jaxcap.data.sharded import padding, read_sharded
-from jaxcap.data.splits import SPLITS, CaptionData, Split, SplitArrays
-from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.data.sharded import padding, read_features, read_sharded
+from jaxcap.files.hdf5 import find_dataset, open_hdf5, place, read_integers
+from jaxcap.files.json import read_json
+from jaxcap.files.text import quote, read_file
+from jaxcap.text.vocabulary import Vocabulary
 
 __all__ = ["SplitArrays", "load_coco", "training_captions", "write_coco"]
 

@@ -21,7 +21,7 @@ from jaxcap.data.checks import (
     check_finite,
     check_widths,
 )
-from jaxcap.data.json_files import write_json
+from jaxcap.data.dataset import SPLITS, SplitArrays
 from jaxcap.data.layout import (
     CAPTIONS_FILE,
     DATASET_FILE,
@@ -30,8 +30,8 @@ from jaxcap.data.layout import (
     references_file,
     urls_file,
 )
-from jaxcap.data.splits import SPLITS, SplitArrays
-from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.files.json import write_json
+from jaxcap.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, eq=False)

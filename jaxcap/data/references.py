@@ -4,8 +4,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int
 
-from jaxcap.data.splits import Split
-from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.data.dataset import Split
+from jaxcap.text.vocabulary import Vocabulary
 
 
 def choose_images(split: Split, num: int, key: Array) -> Int[np.ndarray, " K"]:

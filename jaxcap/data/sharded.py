@@ -1,11 +1,15 @@
 """Arrays whose rows are split over devices, of which each process reads only its own."""
 
 from collections.abc import Callable
+from functools import partial
 
+import h5py
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
-from jaxtyping import Array, Shaped
+from jaxtyping import Array, Float, Shaped
+
+from jaxcap.files.hdf5 import read_floats
 
 
 def padding(rows: int, sharding: NamedSharding | None) -> int:
@@ -44,6 +48,29 @@ def read_sharded(
         return parts[start]
 
     return jax.make_array_from_callback(padded, sharding, part, dtype=dtype)
+
+
+def read_features(
+    dataset: h5py.Dataset, sharding: NamedSharding | None = None
+) -> Float[Array, "K D"]:
+    """Read features as float32 onto the default device, or this process's rows onto several.
+
+    They are read chunk by chunk into the one buffer that the host ever holds; HDF5 converts other
+    widths on the way. On the CPU the array returned is that buffer itself, on another device a
+    copy of it, after which the buffer is dropped.
+
+    Args:
+        dataset: (K, D) floats of any width.
+        sharding: of the rows, with zeros behind them where they do not divide.
+
+    Raises:
+        ValueError: a feature is NaN or infinite (in float32); the message names its row.
+        OSError: the file is broken.
+    """
+    if sharding is not None:
+        float32 = np.dtype(np.float32)
+        return read_sharded(dataset.shape, float32, sharding, partial(read_floats, dataset))
+    return jax.device_put(read_floats(dataset), may_alias=True)
 
 
 def _parts(sharding: NamedSharding) -> int:

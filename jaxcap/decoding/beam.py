@@ -13,10 +13,10 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxcap.decoding.beam_steps import Beams, expand, grow, init, rows_needed, select, shrink
-from jaxcap.decoding.constraints import Constraints
 from jaxcap.decoding.diverse import select_in_groups
 from jaxcap.decoding.hypotheses import Hypotheses
 from jaxcap.decoding.rows import Step, run, words_and_dtype
+from jaxcap.decoding.rules import Constraints
 
 NORMALISATIONS = ("none", "average", "gnmt")
 

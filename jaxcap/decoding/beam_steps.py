@@ -20,8 +20,8 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcap.decoding.constraints import Constraints, constrain
 from jaxcap.decoding.rows import Step, repeat_rows, take_rows, which
+from jaxcap.decoding.rules import Constraints, constrain
 from jaxcap.decoding.top_words import top_words
 
 

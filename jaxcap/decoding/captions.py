@@ -9,18 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.decoding.beam import Beam
-from jaxcap.decoding.constraints import Constraints, vocabulary_constraints
 from jaxcap.decoding.ensemble import average_steps
 from jaxcap.decoding.greedy import greedy
 from jaxcap.decoding.hypotheses import Hypotheses
 from jaxcap.decoding.lookup import has_word_table, lookup_step, word_table
 from jaxcap.decoding.rows import Step
+from jaxcap.decoding.rules import Constraints, vocabulary_constraints
 from jaxcap.decoding.sampling import Keys
 from jaxcap.decoding.strategies import Greedy, Strategy, captions_each, write_captions
-from jaxcap.decoding.walk import Decoded
+from jaxcap.decoding.word_by_word import Decoded
 from jaxcap.nn.captioner import CaptionerConfig, Params, start, step
+from jaxcap.text.vocabulary import Vocabulary
 
 # Input products are looked up where there are at most this many words for each caption.
 _WORDS_LOOKED_UP = 8

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxcap.decoding.constraints import Constraints
 from jaxcap.decoding.rows import Step
+from jaxcap.decoding.rules import Constraints
 from jaxcap.decoding.top_words import top_words
-from jaxcap.decoding.walk import Choice, Decoded, walk
+from jaxcap.decoding.word_by_word import Choice, Decoded, walk
 
 __all__ = ["Decoded", "greedy", "likeliest", "likeliest_scored"]
 

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, UInt32
 
-from jaxcap.decoding.constraints import Constraints
 from jaxcap.decoding.hypotheses import Hypotheses
 from jaxcap.decoding.rows import Step, repeat_rows
+from jaxcap.decoding.rules import Constraints
 from jaxcap.decoding.top_words import top_words
-from jaxcap.decoding.walk import Choice, walk
+from jaxcap.decoding.word_by_word import Choice, walk
 
 _CHUNK = 64
 _BITS_OF_ONE = 0x3F800000

@@ -6,12 +6,12 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxcap.decoding.beam import Beam, beam_search
-from jaxcap.decoding.constraints import Constraints
 from jaxcap.decoding.greedy import likeliest, likeliest_scored
 from jaxcap.decoding.hypotheses import Hypotheses
 from jaxcap.decoding.rows import Step
+from jaxcap.decoding.rules import Constraints
 from jaxcap.decoding.sampling import Keys, Sampling, draw_captions
-from jaxcap.decoding.walk import walk
+from jaxcap.decoding.word_by_word import walk
 
 
 @dataclass(frozen=True)

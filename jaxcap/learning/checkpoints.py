@@ -29,12 +29,12 @@ from typing import Any, TypeVar
 import jax
 import orbax.checkpoint as ocp
 
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.learning import checksums, processes
 from jaxcap.learning.loop import TrainingConfig, TrainState
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.nn.captioner import CaptionerConfig, Params, init_params
-from jaxcap.nn.linen_cell import CellError
+from jaxcap.nn.linen import CellError
+from jaxcap.text.vocabulary import Vocabulary
 
 _ITEMS = ("params", "training", "info", "validation")
 

@@ -21,8 +21,9 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from jaxcap.data.batches import ORDERS, Batch, CaptionSet, draw_rows, gather
-from jaxcap.data.splits import Split
-from jaxcap.learning.layout import (
+from jaxcap.data.dataset import Split
+from jaxcap.learning.optimiser import OptimiserConfig, make_optimiser
+from jaxcap.learning.sharding import (
     BATCH,
     Layout,
     all_over_batch,
@@ -30,9 +31,8 @@ from jaxcap.learning.layout import (
     mean_over_batch,
     put,
 )
-from jaxcap.learning.optimiser import OptimiserConfig, make_optimiser
 from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss, init_params
-from jaxcap.nn.losses import CaptionLoss
+from jaxcap.nn.loss import CaptionLoss
 from jaxcap.nn.products import PRECISIONS, matmul_precision
 
 OBJECTIVES = ("likelihood", "cider")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jaxcap.data.whole_files import replacing
+from jaxcap.files.whole import replacing
 from jaxcap.learning.loop import Progress
 
 METRICS_FILE = "metrics.jsonl"

@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
 from jaxcap.data.batches import CaptionSet, draw_rows
+from jaxcap.data.dataset import Split
 from jaxcap.data.references import choose_images, references_of
-from jaxcap.data.splits import Split
-from jaxcap.data.vocabulary import UNK, Vocabulary
 from jaxcap.decoding.sampling import Sampling, draw_captions
 from jaxcap.learning.loop import (
     Steps,
@@ -31,6 +30,7 @@ from jaxcap.learning.loop import (
 from jaxcap.learning.optimiser import make_optimiser
 from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss, start, step
 from jaxcap.scoring.scores import Scorer
+from jaxcap.text.vocabulary import UNK, Vocabulary
 
 # Unlike <UNK> no reference says it, and the tokenizer keeps it, so that it counts as a word.
 _NO_WORD = "<nothing>"

@@ -19,9 +19,9 @@ from typing import Any
 
 import jax
 
-from jaxcap.data.folder_lock import FolderLock
-from jaxcap.data.splits import CaptionData
-from jaxcap.data.whole_files import replacing
+from jaxcap.data.dataset import CaptionData
+from jaxcap.files.lock import FolderLock
+from jaxcap.files.whole import replacing
 from jaxcap.learning import processes
 from jaxcap.learning.checkpoints import (
     CheckpointInfo,
@@ -30,10 +30,10 @@ from jaxcap.learning.checkpoints import (
     is_checkpoint,
     is_half_written,
 )
-from jaxcap.learning.layout import Layout
 from jaxcap.learning.loop import Progress, TrainingConfig, TrainState, fit, init_state
 from jaxcap.learning.metrics import METRICS_FILE, MetricsWriter
 from jaxcap.learning.reward import CiderReward, RewardSteps
+from jaxcap.learning.sharding import Layout
 from jaxcap.learning.validation import ValidationCider
 from jaxcap.nn.captioner import Params
 

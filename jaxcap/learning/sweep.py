@@ -22,7 +22,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxcap.data.batches import CaptionSet
-from jaxcap.data.splits import Split
+from jaxcap.data.dataset import Split
 from jaxcap.learning.loop import (
     Progress,
     StepsResult,
@@ -36,7 +36,7 @@ from jaxcap.learning.loop import (
 )
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.nn.captioner import CaptionerConfig, Params
-from jaxcap.nn.losses import CaptionLoss
+from jaxcap.nn.loss import CaptionLoss
 
 SWEPT = (
     "learning_rate",

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxcap.data.folder_lock import FolderLock
-from jaxcap.data.splits import CaptionData, Split
+from jaxcap.data.dataset import CaptionData, Split
+from jaxcap.files.lock import FolderLock
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, Validation
 from jaxcap.learning.loop import TrainState
 from jaxcap.learning.metrics import MetricsWriter

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxcap.data.dataset import CaptionData
 from jaxcap.data.references import choose_images, references_of
-from jaxcap.data.splits import CaptionData
 from jaxcap.decoding.captions import caption_images
 from jaxcap.nn.captioner import CaptionerConfig, Params
 from jaxcap.scoring.scores import Scorer

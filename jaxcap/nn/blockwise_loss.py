@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcap.nn.losses import CaptionLoss
+from jaxcap.nn.loss import CaptionLoss
 from jaxcap.nn.products import product
 from jaxcap.nn.traced import is_zero
 

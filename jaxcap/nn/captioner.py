@@ -9,7 +9,7 @@ With `init_cell` the LSTM's cell state starts from the features as well, as
 `c0 = features @ W_cell + b_cell` (Xu et al. 2015, section 3.1.2); it starts from zero elsewhere.
 With `feed_features` every word vector has `features @ W_feed` added to it, so that the image is
 seen at every step (Mao et al. 2015, arXiv 1412.6632). In place of the two built-in cells any Flax
-Linen cell can stand; see `jaxcap.nn.linen_cell`.
+Linen cell can stand; see `jaxcap.nn.linen`.
 
 Axes: N captions, T steps, D features, W word vector, H hidden, V words. Parameters are a flat
 dictionary under the notebook's names, with the shapes and the initial scales of its course code,
@@ -30,8 +30,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxcap.nn.blockwise_loss import blockwise_softmax_loss
-from jaxcap.nn.linen_cell import LinenCell, find_cell
-from jaxcap.nn.losses import CaptionLoss, temporal_softmax_loss
+from jaxcap.nn.linen import LinenCell, find_cell
+from jaxcap.nn.loss import CaptionLoss, temporal_softmax_loss
 from jaxcap.nn.products import product
 from jaxcap.nn.recurrent import (
     CellParams,

@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxcap.data.whole_files import replacing
+from jaxcap.files.whole import replacing
 
 
 def save_figure(figure: Figure, path: Path) -> None:

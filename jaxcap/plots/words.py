@@ -7,9 +7,9 @@ from jaxtyping import Array, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.nn.inspect import WordProbabilities
 from jaxcap.plots.figures import figure_of
+from jaxcap.text.vocabulary import Vocabulary
 
 _LONGEST = 11
 _GAP = 0.3

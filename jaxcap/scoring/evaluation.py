@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxcap.data.scenes import TruthReport
-from jaxcap.data.tokenizer import tokenize
+from jaxcap.scenes import TruthReport
 from jaxcap.scoring.diversity import Diversity, diversity
 from jaxcap.scoring.java import java_scores
 from jaxcap.scoring.results import match, read_references, read_results
 from jaxcap.scoring.scores import ImageScores, Scorer, Scores
+from jaxcap.text.tokenizer import tokenize
 
 _NAMES = {
     "BLEU-1": "bleu_1",

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxcap.data.json_files import read_json_value
-from jaxcap.data.plain_files import LONGEST_CAPTION, quote, too_long
-from jaxcap.data.whole_files import replacing
+from jaxcap.files.json import read_json_value
+from jaxcap.files.text import LONGEST_CAPTION, quote, too_long
+from jaxcap.files.whole import replacing
 
 _RESULTS_FORM = '[{"image_id": 1, "caption": "a cat"}]'
 _REFERENCES_FORM = '{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}]}'

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from jaxcap.data.tokenizer import tokenize
 from jaxcap.scoring.bleu import bleu
 from jaxcap.scoring.cider import CiderD
 from jaxcap.scoring.references import References
 from jaxcap.scoring.rouge import rouge_l
+from jaxcap.text.tokenizer import tokenize
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 from jaxtyping import Int
 
+from jaxcap.data.dataset import CaptionData, Split
 from jaxcap.data.layout import CAPTIONS_FILE, references_file
 from jaxcap.data.references import references_of
-from jaxcap.data.splits import CaptionData, Split
-from jaxcap.data.vocabulary import UNK, Vocabulary
-from jaxcap.data.word_counts import split_words
 from jaxcap.scoring.evaluation import Evaluation, evaluate
 from jaxcap.scoring.results import read_references
 from jaxcap.scoring.truth import captions_truth, knows_truth
+from jaxcap.text.vocabulary import UNK, Vocabulary
+from jaxcap.text.words import split_words
 
 _NUM_SPECIAL = 4
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from jaxcap.data.scenes import TruthReport, scene_of_url, truth_report
-from jaxcap.data.splits import CaptionData, Split
+from jaxcap.data.dataset import CaptionData, Split
 from jaxcap.decoding.captions import caption_images
 from jaxcap.nn.captioner import CaptionerConfig, Params
+from jaxcap.scenes import TruthReport, scene_of_url, truth_report
 
 
 def knows_truth(data: CaptionData) -> bool:

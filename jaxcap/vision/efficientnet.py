@@ -34,8 +34,8 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxcap.files.tensors import read_tensors
 from jaxcap.vision.preprocessing import Preprocessing
-from jaxcap.vision.tensors import read_tensors
 
 Params = Mapping[str, Float[Array, "..."]]
 
@@ -129,7 +129,7 @@ def load_params(path: Path = WEIGHTS) -> dict[str, Float[Array, "..."]]:
     """Load the weights that ship with the package, or others of the same layout, as float32.
 
     Raises:
-        ValueError, OSError: as `jaxcap.vision.tensors.read_tensors`.
+        ValueError, OSError: as `jaxcap.files.tensors.read_tensors`.
     """
     return {
         name: jnp.asarray(tensor) for name, tensor in read_tensors(path, parameter_shapes()).items()

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from jaxcap.files.tensors import digest
 from jaxcap.vision import efficientnet, vgg16
 from jaxcap.vision.images import RGB
 from jaxcap.vision.preprocessing import Preprocessing
-from jaxcap.vision.tensors import digest
 
 DEFAULT_ENCODER = "efficientnet-lite0"
 _LITE0 = {

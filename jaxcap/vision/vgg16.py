@@ -29,8 +29,8 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxcap.files.tensors import read_tensors
 from jaxcap.vision.preprocessing import Preprocessing
-from jaxcap.vision.tensors import read_tensors
 
 Params = Mapping[str, Float[Array, "..."]]
 

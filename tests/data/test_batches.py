@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxcap.data.batches import CaptionSet, draw_rows, gather
-from jaxcap.data.splits import Split
+from jaxcap.data.dataset import Split
 
 M, N = 23, 5
 LENGTHS = np.random.default_rng(0).integers(3, 18, 1000)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxcap.data.coco import load_coco, training_captions, write_coco
-from jaxcap.data.splits import SplitArrays
-from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.data.dataset import SplitArrays
+from jaxcap.text.vocabulary import Vocabulary
 
 CAPTIONS = "coco2014_captions.h5"
 VOCABULARY = "coco2014_vocab.json"
@@ -461,7 +461,7 @@ def test_features_that_are_not_finite(folder, bad):
 
 
 def test_features_are_checked_in_every_chunk(folder, monkeypatch):
-    monkeypatch.setattr("jaxcap.data.hdf5._CHUNK_BYTES", 2 * FEATURES * 4)
+    monkeypatch.setattr("jaxcap.files.hdf5._CHUNK_BYTES", 2 * FEATURES * 4)
     change(folder, TRAIN, "features", (11, 7), np.nan)
     refuses(folder, ValueError, "features row 11 ", "nan in column 7")
 

@@ -22,21 +22,22 @@ import pytest
 from tiny_data import tiny_splits
 
 from jaxcap.convert import from_numpy, from_torch
-from jaxcap.data import plain_files
-from jaxcap.data.caption_files import read_caption_file
 from jaxcap.data.coco import load_coco, write_coco
-from jaxcap.data.feature_store import FeatureStore
-from jaxcap.data.json_files import DEEPEST, read_json_value
-from jaxcap.data.plain_files import LARGEST_FILE, LONGEST_CAPTION
 from jaxcap.data.projection import Projection
-from jaxcap.data.split_assignment import SplitChoice, assign_splits
-from jaxcap.data.vocabulary import Vocabulary
-from jaxcap.data.word_counts import split_words
+from jaxcap.files import tensors
+from jaxcap.files import text as plain_files
+from jaxcap.files.json import DEEPEST, read_json_value
+from jaxcap.files.tensors import read_all_tensors, read_tensors
+from jaxcap.files.text import LARGEST_FILE, LONGEST_CAPTION
 from jaxcap.learning.metrics import METRICS_FILE, read_metrics
+from jaxcap.preparing.caption_files import read_caption_file
+from jaxcap.preparing.splits import SplitChoice, assign_splits
+from jaxcap.preparing.store import FeatureStore
 from jaxcap.scoring.results import read_references, read_results
-from jaxcap.vision import images, tensors
+from jaxcap.text.vocabulary import Vocabulary
+from jaxcap.text.words import split_words
+from jaxcap.vision import images
 from jaxcap.vision.images import open_image
-from jaxcap.vision.tensors import read_all_tensors, read_tensors
 
 FEATURES = "train2014_vgg16_fc7_pca.h5"
 # Generous beside the milliseconds and the few MB that a refusal takes.

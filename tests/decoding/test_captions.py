@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.captions import caption_images, decode, decode_images, sample
-from jaxcap.decoding.constraints import Constraints, vocabulary_constraints
 from jaxcap.decoding.lookup import lookup_step, word_table
+from jaxcap.decoding.rules import Constraints, vocabulary_constraints
 from jaxcap.decoding.sampling import Sampling
 from jaxcap.decoding.strategies import Greedy
 from jaxcap.nn.captioner import CaptionerConfig, init_params, logits, start, step
+from jaxcap.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.build(["a", "cat", "on", "grass", "dog", "of"])
 V = len(VOCABULARY)

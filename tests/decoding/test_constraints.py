@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from markov import END, START, every_caption, log_probs, permitted, said, score, tables, write
 
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.decoding.beam import Beam
-from jaxcap.decoding.constraints import Constraints, constrain, vocabulary_constraints
+from jaxcap.decoding.rules import Constraints, constrain, vocabulary_constraints
 from jaxcap.decoding.sampling import Sampling
 from jaxcap.decoding.strategies import Greedy
+from jaxcap.text.vocabulary import Vocabulary
 
 WORDS, LENGTH = 6, 7
 RULES = {

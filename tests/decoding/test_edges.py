@@ -11,8 +11,8 @@ from markov import END, log_softmax, said, score, tables, write
 
 from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.captions import decode
-from jaxcap.decoding.constraints import Constraints
 from jaxcap.decoding.hypotheses import Hypotheses
+from jaxcap.decoding.rules import Constraints
 from jaxcap.decoding.sampling import Sampling
 from jaxcap.decoding.strategies import Greedy, captions_each, write_captions
 from jaxcap.nn.captioner import CaptionerConfig, init_params, logits

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from draws import normal
 
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.decoding.captions import caption_images, sample
 from jaxcap.decoding.greedy import greedy
 from jaxcap.nn.captioner import CaptionerConfig, init_params, start, step
+from jaxcap.text.vocabulary import Vocabulary
 
 START, END = 1, 2
 V = 8

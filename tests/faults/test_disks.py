@@ -7,9 +7,9 @@ from disks import full, read_only, small_disk
 from photo_files import TinyEncoder, draw_all, write_karpathy
 from runs import assert_all_load, assert_goes_on_to, start, train, train_until
 
-from jaxcap.data.preparation import Preparation
-from jaxcap.data.preparation_plan import PreparationConfig, plan_preparation
 from jaxcap.learning.checkpoints import Checkpoints
+from jaxcap.preparing.plan import PreparationConfig, plan_preparation
+from jaxcap.preparing.preparation import Preparation
 
 NO_ROOM = r"\(?(No space left on device|File too large)"
 SMALL = ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8", "--num_epochs=40"]

@@ -12,12 +12,12 @@ from command_calls import start as start_command
 from photo_files import TinyEncoder, draw_all, write_karpathy
 from runs import losses, start, train
 
-from jaxcap.data.folder_lock import FolderLock
-from jaxcap.data.preparation import Preparation
-from jaxcap.data.preparation_plan import PreparationConfig, plan_preparation
+from jaxcap.files.lock import FolderLock
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.sweep import members
 from jaxcap.learning.sweep_run import open_sweep
+from jaxcap.preparing.plan import PreparationConfig, plan_preparation
+from jaxcap.preparing.preparation import Preparation
 
 SMALL = ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8", "--notensorboard"]
 HERE = f"is in use by process {os.getpid()} on {platform.node()}: give another"

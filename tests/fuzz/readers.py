@@ -16,16 +16,17 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save as save_tensors
 
-from jaxcap.data.caption_files import read_caption_file
-from jaxcap.data.hdf5 import find_dataset, open_hdf5, read_features, read_integers
 from jaxcap.data.projection import Projection
-from jaxcap.data.split_assignment import SplitChoice, assign_splits
-from jaxcap.data.vocabulary import Vocabulary
-from jaxcap.data.word_counts import split_words
+from jaxcap.data.sharded import read_features
+from jaxcap.files.hdf5 import find_dataset, open_hdf5, read_integers
+from jaxcap.files.tensors import read_all_tensors, read_tensors
 from jaxcap.learning.metrics import METRICS_FILE, read_metrics
+from jaxcap.preparing.caption_files import read_caption_file
+from jaxcap.preparing.splits import SplitChoice, assign_splits
 from jaxcap.scoring.results import read_references, read_results
+from jaxcap.text.vocabulary import Vocabulary
+from jaxcap.text.words import split_words
 from jaxcap.vision.images import open_image
-from jaxcap.vision.tensors import read_all_tensors, read_tensors
 
 CORPUS = Path(__file__).parent / "corpus"
 """What fuzzing found, in a folder for each reader."""

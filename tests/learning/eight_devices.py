@@ -13,10 +13,10 @@ from jaxcap.data.batches import CaptionSet
 from jaxcap.data.coco import load_coco, write_coco
 from jaxcap.data.sharded import read_sharded
 from jaxcap.learning.checkpoints import CheckpointInfo
-from jaxcap.learning.layout import make_layout, put
 from jaxcap.learning.loop import TrainingConfig, fit, init_state, step_key, train_steps
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.run import open_run
+from jaxcap.learning.sharding import make_layout, put
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss
 
 KEY = jax.random.key(0)

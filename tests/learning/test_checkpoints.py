@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from tiny_checkpoints import INFO, assert_same, state_at
 
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, FormatError, Validation
 from jaxcap.learning.optimiser import OptimiserConfig
+from jaxcap.text.vocabulary import Vocabulary
 
 
 @pytest.fixture

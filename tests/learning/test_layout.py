@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxcap.learning.layout import make_layout
+from jaxcap.learning.sharding import make_layout
 
 FILE = Path(__file__).with_name("eight_devices.py")
 

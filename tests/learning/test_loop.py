@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxcap.data.batches import Batch, CaptionSet
-from jaxcap.data.splits import Split
+from jaxcap.data.dataset import Split
 from jaxcap.learning.loop import (
     TrainingConfig,
     fit,

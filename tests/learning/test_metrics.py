@@ -10,7 +10,7 @@ import pytest
 from jaxcap.learning.loop import Progress, TrainingConfig, init_state
 from jaxcap.learning.metrics import METRICS_FILE, MetricsWriter, read_metrics
 from jaxcap.nn.captioner import CaptionerConfig
-from jaxcap.nn.losses import CaptionLoss
+from jaxcap.nn.loss import CaptionLoss
 
 STATE = init_state(
     jax.random.key(0), CaptionerConfig(vocab_size=4, feature_dim=1), TrainingConfig()

@@ -10,7 +10,6 @@ import pytest
 
 from jaxcap.data.batches import CaptionSet
 from jaxcap.data.references import references_of
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.learning.loop import TrainingConfig, fit, init_state
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.learning.reward import (
@@ -22,6 +21,7 @@ from jaxcap.learning.reward import (
 )
 from jaxcap.nn.captioner import CaptionerConfig, init_params, logits
 from jaxcap.scoring.scores import Scorer
+from jaxcap.text.vocabulary import Vocabulary
 
 MODEL = CaptionerConfig(vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16)
 

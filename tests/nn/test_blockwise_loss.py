@@ -10,7 +10,7 @@ from draws import normal, word_ids
 
 from jaxcap.nn.blockwise_loss import blockwise_softmax_loss
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss, init_params
-from jaxcap.nn.losses import temporal_softmax_loss
+from jaxcap.nn.loss import temporal_softmax_loss
 
 R, H, V, NUM = 37, 6, 11, 5
 

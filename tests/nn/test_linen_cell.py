@@ -20,11 +20,15 @@ from jaxcap.nn.captioner import (
     start,
     step,
 )
-from jaxcap.nn.linen_cell import CellError, find_cell
+from jaxcap.nn.linen import CellError, find_cell
 
 N, T, D, V, W, H = 3, 6, 7, 11, 5, 8
 FLAX = ["GRUCell", "LSTMCell", "OptimizedLSTMCell", "MGUCell", "SimpleCell"]
-CELLS = [*(f"flax.linen.{name}" for name in FLAX), "own_cells:GatedCell", "jaxcap.cells.LSTMCell"]
+CELLS = [
+    *(f"flax.linen.{name}" for name in FLAX),
+    "own_cells:GatedCell",
+    "jaxcap.nn.flax_cells.LSTMCell",
+]
 
 
 def config(cell, **changes):
@@ -107,7 +111,10 @@ def test_every_parameter_learns(cell):
 @pytest.mark.usefixtures("x64")
 def test_jaxcaps_lstm_by_its_path_equals_the_built_in_one():
     """Losses, and gradients of all parameters, with the cell's under their other names."""
-    built_in, by_path = config("lstm", dropout=0.3), config("jaxcap.cells.LSTMCell", dropout=0.3)
+    built_in, by_path = (
+        config("lstm", dropout=0.3),
+        config(OURS, dropout=0.3),
+    )
     params = init_params(jax.random.key(0), built_in, jnp.float64)
     features, captions = example(jnp.float64)
 

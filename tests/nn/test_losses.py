@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from draws import normal
 
-from jaxcap.nn.losses import temporal_softmax_loss
+from jaxcap.nn.loss import temporal_softmax_loss
 
 
 @pytest.mark.usefixtures("x64")

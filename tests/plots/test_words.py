@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.nn.inspect import WordProbabilities
 from jaxcap.plots import probability_strip
+from jaxcap.text.vocabulary import Vocabulary
 
 WORDS = Vocabulary.build(["a", "cat", "dog", "costs", "$1", "pneumonoultramicroscopic"])
 A, CAT, DOG, COSTS, DOLLAR, LONG = range(4, 10)

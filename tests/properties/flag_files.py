@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jaxcap.train  # noqa: F401  (its flags)
-from jaxcap.command import parse_flags
+from jaxcap.commands.run import parse_flags
 
 FOLDER = Path(tempfile.mkdtemp())
 NAMES = sorted(

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcap.data.caption_files import read_caption_file
-from jaxcap.data.vocabulary import END, NULL, START, UNK, Vocabulary, decode_captions
-from jaxcap.data.word_counts import TOKENIZERS, split_words
+from jaxcap.preparing.caption_files import read_caption_file
 from jaxcap.scoring.results import read_results, write_results
+from jaxcap.text.vocabulary import END, NULL, START, UNK, Vocabulary, decode_captions
+from jaxcap.text.words import TOKENIZERS, split_words
 
 WORDS = st.text(min_size=1, max_size=6).filter(
     lambda word: word.strip() and word not in (NULL, START, END, UNK)

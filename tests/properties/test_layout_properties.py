@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jaxcap.data.coco import load_coco
 from jaxcap.data.projection import Projection
-from jaxcap.data.vocabulary import Vocabulary
+from jaxcap.text.vocabulary import Vocabulary
 
 WORDS = 9
 CAPTIONS = "coco2014_captions.h5"

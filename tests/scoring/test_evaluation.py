@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcap.data.scenes import captions, picture, scene_of_url
+from jaxcap.scenes import captions, picture, scene_of_url
 from jaxcap.scoring.evaluation import evaluate, evaluate_results
 from jaxcap.scoring.scores import score
 from jaxcap.scoring.sheet import best_and_worst, make_sheet

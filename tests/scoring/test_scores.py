@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxcap.data.tokenizer import tokenize
 from jaxcap.scoring.bleu import bleu
 from jaxcap.scoring.cider import CiderD
 from jaxcap.scoring.ngrams import NgramIndex
 from jaxcap.scoring.references import References
 from jaxcap.scoring.rouge import rouge_l
 from jaxcap.scoring.scores import Scorer, score
+from jaxcap.text.tokenizer import tokenize
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "caption_scores.json"
 

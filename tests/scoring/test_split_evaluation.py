@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jaxcap.data.references import references_of
-from jaxcap.data.vocabulary import Vocabulary
 from jaxcap.scoring.split_evaluation import evaluate_split, split_references
+from jaxcap.text.vocabulary import Vocabulary
 
 IMAGES = np.array([7, 2])
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxcap.data.scenes import Group, Scene, sample_scene
-from jaxcap.data.scenes.drawing import pixels
+from jaxcap.scenes import Group, Scene, sample_scene
+from jaxcap.scenes.drawing import pixels
 from jaxcap.vision.grid import _WHOLE_MEANS, _WHOLE_SPREAD, FEATURES, grid_features
 
 COLOUR = slice(0, 144)

@@ -1,0 +1,1 @@
+"""What the commands share: flags, start and failure, reports."""

@@ -1,0 +1,189 @@
+"""HDF5 files read with suspicion: each fault is one error that names the file and the dataset.
+
+A dataset counts only if it lies in the file itself. Links to other places, external storage and
+virtual datasets are refused, so that reading a folder reads nothing outside it. It must be filled
+to its declared shape, and one that would unpack to much more than the file is refused too, so that
+the memory that a file takes is bounded by its size.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]  (a compiled module)
+from jaxtyping import Float, Integer
+
+from jaxcap.files.text import list_names
+
+_CHUNK_BYTES = 16 << 20
+_SMALL_BYTES = 1 << 30
+# Times that features or captions of real data could be compressed, and far more.
+_MOST_UNPACKED = 200
+_NAMED = 12
+# XLA on the CPU takes over memory of this alignment as it is and copies any other.
+_XLA_ALIGNMENT = 64
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not HDF5.
+        OSError: the file is cut short, broken or not to be read.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    if not path.is_file():
+        raise ValueError(f"{path}: is not a file, expected an HDF5 file")
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not h5py.is_hdf5(path):
+        found = f"begins with {head!r}" if head else "is empty"
+        raise ValueError(f"{path}: not an HDF5 file: it {found}; copy or download it again")
+    with _naming(str(path)):
+        file = h5py.File(path, "r", locking="best-effort")
+    with file:
+        yield file
+
+
+def find_dataset(file: h5py.File, name: str, *, ndim: int, kind: str) -> h5py.Dataset:
+    """Look up a dataset and check its rank and its type, without reading it.
+
+    Args:
+        file: an open file.
+        name: the dataset's name at the file's root.
+        ndim: the rank expected.
+        kind: "integers" or "floats".
+
+    Raises:
+        ValueError: the dataset is missing, empty, of another rank or type, never filled, or not
+            stored in the file itself.
+        OSError: the file is broken.
+    """
+    where = f"{file.filename}: {name}"
+    with _naming(where):
+        if not file.id.links.exists(name.encode()):
+            # h5py gives names that are not UTF-8 as bytes.
+            found = [name if isinstance(name, str) else repr(name) for name in file]
+            raise ValueError(f"{where} is missing; the file holds {list_names(found, most=_NAMED)}")
+        if file.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
+            raise ValueError(f"{where} is a link, expected a dataset; copy the data into the file")
+        dataset = file[name]
+        if not isinstance(dataset, h5py.Dataset):
+            raise ValueError(f"{where} is a group, expected a dataset")
+        if dataset.is_virtual or dataset.external:
+            raise ValueError(f"{where} lies in another file; copy the data into this one")
+        expected = f"expected {ndim} dimensions of {kind}"
+        if dataset.shape is None or dataset.ndim != ndim:
+            raise ValueError(f"{where} has shape {dataset.shape}, {expected}")
+        if dataset.dtype.kind not in {"integers": "iu", "floats": "f"}[kind]:
+            raise ValueError(f"{where} has type {dataset.dtype}, {expected}")
+        if dataset.size == 0:
+            raise ValueError(f"{where} is empty, of shape {dataset.shape}; {expected}")
+        _check_storage(dataset, where)
+    return dataset
+
+
+def _check_storage(dataset: h5py.Dataset, where: str) -> None:
+    stored, filled = dataset.id.get_storage_size(), math.prod(dataset.shape)
+    expected = filled
+    size = os.path.getsize(dataset.file.filename)
+    unpacked = dataset.nbytes
+    if dataset.chunks is None:
+        filled = stored // dataset.dtype.itemsize
+    elif stored:
+        # HDF5 unpacks a chunk as a whole, however little of it lies in the dataset.
+        chunk = math.prod(dataset.chunks)
+        unpacked = max(unpacked, chunk * dataset.dtype.itemsize)
+        filled = dataset.id.get_num_chunks() * chunk
+    # HDF5 reads what was never written as zeros.
+    if stored == 0 or filled < expected:
+        raise ValueError(
+            f"{where} was never filled: {stored} of {dataset.nbytes} bytes; write it again"
+        )
+    if stored > size:
+        raise ValueError(
+            f"{where} has {stored:,} bytes in a file of {size:,}; copy or download it again"
+        )
+    if unpacked > max(_SMALL_BYTES, _MOST_UNPACKED * stored):
+        raise ValueError(
+            f"{where} unpacks {stored:,} bytes to {unpacked:,}, more than data do; if it is as it "
+            "should be, write it without compression"
+        )
+
+
+def place(dataset: h5py.Dataset) -> str:
+    """Name a dataset in a message: its file and its name in it."""
+    return f"{dataset.file.filename}: {(dataset.name or '').lstrip('/')}"
+
+
+def read_integers(
+    dataset: h5py.Dataset, first: int = 0, last: int | None = None
+) -> Integer[np.ndarray, "..."]:
+    """Read a dataset of integers, or its rows `first` to before `last`, in its stored type."""
+    with _naming(place(dataset)):
+        return dataset[first:last]
+
+
+def read_floats(
+    dataset: h5py.Dataset, first: int = 0, last: int | None = None
+) -> Float[np.ndarray, "K D"]:
+    """Read floats as float32 into host memory, or their rows `first` to before `last`.
+
+    Raises:
+        ValueError: one is NaN or infinite (in float32); the message names its row.
+        OSError: the file is broken.
+    """
+    last = len(dataset) if last is None else last
+    buffer = _aligned((last - first, *dataset.shape[1:]))
+    rows = max(1, _CHUNK_BYTES // buffer[0].nbytes)
+    if dataset.chunks:
+        # A chunk that is read in two parts is decompressed twice.
+        rows = -(-rows // dataset.chunks[0]) * dataset.chunks[0]
+    for start in range(0, len(buffer), rows):
+        part = buffer[start : start + rows]
+        with _naming(place(dataset)):
+            dataset.read_direct(part, np.s_[first + start : first + start + len(part)])
+        check_finite(part, place(dataset), first + start)
+    return buffer
+
+
+def _aligned(shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    nbytes = int(np.prod(shape)) * 4
+    memory = np.empty(nbytes + _XLA_ALIGNMENT, np.uint8)
+    skip = -memory.ctypes.data % _XLA_ALIGNMENT
+    return memory[skip : skip + nbytes].view(np.float32).reshape(shape)
+
+
+def check_finite(features: Float[np.ndarray, "K D"], where: str, first_row: int = 0) -> None:
+    """No feature is NaN or infinite; rows are counted from `first_row`."""
+    # The sum is finite only if every term is, and costs no temporary array.
+    with np.errstate(all="ignore"):
+        if np.isfinite(features.sum()):
+            return
+    bad = np.argwhere(~np.isfinite(features))
+    # The sum of finite terms may overflow.
+    if len(bad):
+        row, column = bad[0].tolist()
+        raise ValueError(
+            f"{where} row {first_row + row} (one image) holds {features[row, column]} in column "
+            f"{column}, expected finite numbers; compute the features of that image again"
+        )
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Turn what h5py raises about a broken file into one OSError that names the place."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ValueError) and str(error).startswith(where):
+            raise
+        detail = " ".join(str(error).strip("'").split())
+        raise OSError(f"{where}: cannot be read: {detail}; copy or download it again") from error

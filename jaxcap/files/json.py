@@ -1,0 +1,127 @@
+"""JSON files as data sets carry them: UTF-8 without a byte-order mark, one object at the top."""
+
+import codecs
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from jaxcap.files.text import read_file
+
+# UTF-32 little endian begins with the mark of UTF-16, so that it counts as one.
+_MARKS = {
+    codecs.BOM_UTF8: "UTF-8",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+DEEPEST = 100
+"""Levels of the most deeply nested JSON; what walks through it may need many calls a level."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one JSON object.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The object as a dictionary.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: as `read_json_value`, or it holds something other than an object.
+    """
+    value = read_json_value(path)
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: holds a {type(value).__name__}, expected a JSON object {{...}}")
+    return value
+
+
+def read_json_value(path: Path) -> Any:
+    """Read any JSON value.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The value, in Python's types.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not UTF-8, begins with a byte-order mark, is not JSON or too large, or
+            holds half a character; the message names the file and the place.
+        OSError: it cannot be read.
+    """
+    raw = read_file(path)
+    for mark, encoding in _MARKS.items():
+        if raw.startswith(mark):
+            raise ValueError(
+                f"{path}: begins with a byte-order mark of {encoding}; "
+                "save it as UTF-8 without a byte-order mark"
+            )
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: byte {error.start} is not UTF-8 (0x{raw[error.start]:02x}); save it as UTF-8"
+        ) from None
+    return parse_json(path, text)
+
+
+def parse_json(path: Path, text: str) -> Any:
+    """Take JSON apart, of at most `DEEPEST` levels.
+
+    Args:
+        path: what messages call it.
+        text: the whole of it.
+
+    Raises:
+        ValueError: it is not JSON, nested too deeply, or holds a number of thousands of digits or
+            half a character.
+    """
+    too_deep = f"{path}: not JSON as expected: nested in more than {DEEPEST} levels"
+    try:
+        value = json.loads(text)
+        # An escape may stand for half of a pair, which no file or terminal takes.
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError(too_deep) from None
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise ValueError(
+            f"{path}: holds {half} without its other half, which is no character; write it anew"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}; the file may be cut short") from None
+    except ValueError:
+        digits = sys.get_int_max_str_digits()
+        raise ValueError(
+            f"{path}: not JSON as expected: a number in it has more than {digits} digits"
+        ) from None
+    if _is_deeper(value, DEEPEST):
+        raise ValueError(too_deep)
+    return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether containers lie in each other to more than so many levels."""
+    inner = [value] if isinstance(value, dict | list) else []
+    while inner and levels > 0:
+        levels -= 1
+        inner = [
+            item
+            for outer in inner
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, dict | list)
+        ]
+    return bool(inner)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write one JSON object in ASCII, the same bytes for the same value."""
+    path.write_bytes(json.dumps(value).encode("ascii") + b"\n")

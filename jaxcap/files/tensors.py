@@ -1,0 +1,181 @@
+"""Files of named tensors: safetensors or npz, of a stated layout, checked before use.
+
+Neither format can carry code. A PyTorch pickle can, so it is refused, with the way to convert it.
+"""
+
+import hashlib
+import io
+import math
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.lib import format as npy
+from safetensors import safe_open
+
+from jaxcap.files.text import list_names
+
+_CONVERT = (
+    "convert it once, where PyTorch is installed: safetensors.torch.save_file("
+    "torch.load('model.pth', weights_only=True), 'model.safetensors')"
+)
+
+_SMALL_BYTES = 1 << 30
+# Times that weights could be compressed, and far more.
+_MOST_UNPACKED = 200
+_LARGEST_HEADER = 1 << 16
+
+
+def read_tensors(
+    path: Path, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """Read the tensors of a network from a file; others in the file are not looked at.
+
+    Args:
+        path: a `.safetensors` or `.npz` file.
+        shapes: the tensors to read, each with the shape that it must have.
+
+    Returns:
+        The tensors by name, float32, converted from half or double precision where need be.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is of another kind, or a tensor is missing, of another shape or type,
+            or holds a value that is NaN or infinite; the message names it.
+        OSError: the file is cut short or broken.
+    """
+    with _reading(path) as (names, get):
+        for name, shape in shapes.items():
+            if name not in names:
+                raise _Wrong(
+                    f"{name} is missing, expected shape {shape}; the file holds "
+                    f"{list_names(names, most=4)}"
+                )
+        return {name: _check(name, get(name), shapes[name]) for name in shapes}
+
+
+def read_all_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Read every tensor of a file by its name, of whatever shape and type it is.
+
+    Args:
+        path: a `.safetensors` or `.npz` file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is of another kind, or holds pickled objects.
+        OSError: the file is cut short or broken.
+    """
+    with _reading(path) as (names, get):
+        return {name: get(name) for name in sorted(names)}
+
+
+def digest(path: Path) -> str:
+    """Name a file by its contents: the first 12 hexadecimal digits of its SHA-256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+class _Wrong(Exception):
+    """A tensor that is not what was expected."""
+
+
+_Tensors = tuple[set[str], Callable[[str], np.ndarray]]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[_Tensors]:
+    """Open a file; what is raised about it names it."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    if not path.is_file():
+        raise ValueError(f"{path}: is not a file, expected a .safetensors or .npz file")
+    if path.suffix not in (".safetensors", ".npz"):
+        raise ValueError(f"{path}: expected a .safetensors or .npz file; {_CONVERT}")
+    with _naming(path), _open(path) as tensors:
+        yield tensors
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in what is raised about it."""
+    try:
+        yield
+    except _Wrong as error:
+        raise ValueError(f"{path}: {error}") from None
+    # A broken file shows in errors of many kinds: zlib's, zipfile's, safetensors' own.
+    except Exception as error:
+        detail = " ".join(str(error).split())
+        raise OSError(f"{path}: broken or cut short: {detail}; copy it again") from error
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[_Tensors]:
+    if path.suffix == ".npz":
+        # np.load leaves a file that it opened itself open when it finds it broken.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            _check_sizes(file.zip)
+            yield set(file.files), partial(_get, file)
+    else:
+        with safe_open(path, framework="numpy") as file:
+            yield set(file.keys()), file.get_tensor
+
+
+def _check_sizes(file: zipfile.ZipFile) -> None:
+    """Refuse arrays that would unpack to far more than the file, or that declare more."""
+    for entry in file.infolist():
+        with file.open(entry) as stream:
+            _check_header(entry, stream)
+        if entry.file_size > max(_SMALL_BYTES, _MOST_UNPACKED * entry.compress_size):
+            raise _Wrong(
+                f"{entry.filename:.80} unpacks {entry.compress_size:,} bytes to "
+                f"{entry.file_size:,}, more than weights do; save it by np.savez"
+            )
+
+
+def _check_header(entry: zipfile.ZipInfo, stream: Any) -> None:
+    """NumPy would make room for what an array declares before it reads it."""
+    start = io.BytesIO(stream.read(_LARGEST_HEADER))
+    if not start.getvalue().startswith(npy.MAGIC_PREFIX):
+        return
+    headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    version = npy.read_magic(start)
+    if version not in headers:
+        raise _Wrong(f"{entry.filename:.80} is of npy version {version}, expected plain arrays")
+    shape, _, dtype = headers[version](start)
+    declared = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and declared > entry.file_size:
+        raise _Wrong(
+            f"{entry.filename:.80} has {entry.file_size:,} bytes and declares {declared:,}: it was "
+            "cut short; copy it again"
+        )
+
+
+def _get(file: Any, name: str) -> np.ndarray:
+    try:
+        array = file[name]
+        if isinstance(array, np.ndarray):
+            return array
+        raise _Wrong(f"{name:.80} is no array; save plain arrays, as np.savez does")
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise _Wrong(
+            f"{name} holds pickled Python objects, which are never read: save plain arrays, as in "
+            "np.savez('model.npz', **params)"
+        ) from None
+
+
+def _check(name: str, tensor: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    if tensor.shape != shape:
+        raise _Wrong(f"{name} has shape {tensor.shape}, expected {shape}")
+    if tensor.dtype.kind != "f":
+        raise _Wrong(f"{name} has type {tensor.dtype}, expected floats")
+    tensor = tensor.astype(np.float32, copy=False)
+    if not np.isfinite(tensor).all():
+        raise _Wrong(f"{name} holds values that are NaN or infinite")
+    return tensor

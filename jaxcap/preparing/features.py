@@ -1,0 +1,115 @@
+"""Image files to rows of a feature store, decoding one batch while the one before is encoded."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxcap.preparing.store import FeatureStore
+from jaxcap.vision.encoder import Features
+from jaxcap.vision.images import RGB, open_image
+
+_THREADS = min(os.cpu_count() or 1, 16)
+
+Prepared = UInt8[np.ndarray, "S S 3"]
+
+
+@runtime_checkable
+class ImageEncoder(Protocol):
+    """What is asked of an encoder here; `jaxcap.vision.encoder.Encoder` offers it."""
+
+    @property
+    def feature_dim(self) -> int:
+        """Width D of the features."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What the features depend on."""
+        ...
+
+    def prepare(self, image: RGB) -> Prepared:
+        """Bring a picture to the size that `encode_prepared` takes."""
+        ...
+
+    def encode_prepared(
+        self, images: UInt8[np.ndarray, "N S S 3"], *, batch_size: int = 32
+    ) -> Features:
+        """Encode a batch of prepared pictures."""
+        ...
+
+
+def encode_images(
+    paths: Sequence[Path], encoder: ImageEncoder, store: FeatureStore, *, strict: bool = False
+) -> Iterator[int]:
+    """Encode the images that a store does not have yet.
+
+    Pillow decodes in threads; in memory are the prepared pictures of two batches.
+
+    Args:
+        paths: of the images, one a row of the store.
+        encoder: what makes the features.
+        store: where they are kept; images that cannot be read are noted there.
+        strict: take an image that cannot be read as an error.
+
+    Yields:
+        The number of images in each batch, when it is safely kept.
+
+    Raises:
+        ValueError: an image cannot be read, and `strict` is true. Batches before it are kept.
+    """
+    pending = list(store.pending())
+    _check(store.unreadable, store, strict)
+    futures: dict[int, list[Future[Prepared | str]]] = {}
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode")
+    try:
+        for place, batch in enumerate(pending):
+            for ahead in pending[place : place + 2]:
+                if ahead not in futures:
+                    futures[ahead] = [
+                        pool.submit(_decode, paths[row], encoder) for row in store.rows(ahead)
+                    ]
+            rows = store.rows(batch)
+            pictures = [future.result() for future in futures.pop(batch)]
+            unreadable = {
+                row: picture
+                for row, picture in zip(rows, pictures, strict=True)
+                if isinstance(picture, str)
+            }
+            _check(unreadable, store, strict)
+            store.write(batch, _encode(pictures, encoder, store.batch_size), unreadable)
+            yield len(rows)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode(path: Path, encoder: ImageEncoder) -> Prepared | str:
+    """A prepared picture, or why there is none."""
+    try:
+        return encoder.prepare(open_image(path))
+    except (OSError, ValueError) as error:
+        return " ".join(str(error).split())
+
+
+def _encode(
+    pictures: Sequence[Prepared | str], encoder: ImageEncoder, batch_size: int
+) -> np.ndarray:
+    readable = [picture for picture in pictures if not isinstance(picture, str)]
+    features = np.zeros((len(pictures), encoder.feature_dim), np.float32)
+    if readable:
+        # Black for what cannot be read keeps the batch's shape, and its program.
+        black = np.zeros_like(readable[0])
+        whole = [black if isinstance(picture, str) else picture for picture in pictures]
+        features[:] = encoder.encode_prepared(np.stack(whole), batch_size=batch_size).pooled
+    return features
+
+
+def _check(unreadable: dict[int, str], store: FeatureStore, strict: bool) -> None:
+    if strict and unreadable:
+        raise ValueError(
+            f"{unreadable[min(unreadable)]}; {store.num_done} images are done and kept: run the "
+            "same command again when it is mended, or without --strict to leave it out"
+        )

@@ -1,0 +1,247 @@
+"""From images and captions to a data folder in the course's layout.
+
+Beside the output `NAME` stands a folder `.NAME.partial` while the work is going on: it holds the
+features encoded so far, so that the same command goes on after a kill, and at the end the finished
+data folder, which is renamed into place. So there is a whole output or none, and after a kill the
+same bytes as without.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxcap.data.coco_writing import write_features, write_tables
+from jaxcap.data.dataset import SPLITS
+from jaxcap.data.layout import (
+    CAPTIONS_FILE,
+    DATASET_FILE,
+    PCA_FILE,
+    VOCABULARY_FILE,
+    features_file,
+    references_file,
+    urls_file,
+)
+from jaxcap.data.projection import check_components, fit_projection
+from jaxcap.files.json import write_json
+from jaxcap.files.lock import FolderLock
+from jaxcap.preparing.features import ImageEncoder, encode_images
+from jaxcap.preparing.plan import Plan
+from jaxcap.preparing.store import FeatureStore
+
+REPORT_FILE = "report.json"
+_CHUNK_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A preparation that is done.
+
+    Attributes:
+        folder: the data folder.
+        plan: what it holds.
+        unreadable: images that were left out, with the reason.
+        variance: the share of the variance that PCA kept; None without PCA.
+    """
+
+    folder: Path
+    plan: Plan
+    unreadable: dict[str, str]
+    variance: float | None
+
+
+class Preparation:
+    """A preparation under way; a context manager, which lets go of the files at the end.
+
+    Until then no other preparation of the same output can begin.
+
+    Args:
+        plan: what to do.
+        encoder: what makes the features.
+
+    Attributes:
+        store: the features so far.
+
+    Raises:
+        FileExistsError: the output is there, and is not to be or must not be replaced.
+        ValueError: there are too few images for PCA.
+        BlockingIOError: another process prepares the same output; the message names it.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, plan: Plan, encoder: ImageEncoder):
+        config = plan.config
+        self._output = config.output.expanduser().resolve()
+        check_output(self._output, overwrite=config.overwrite)
+        if config.pca is not None:
+            check_components(config.pca, len(plan.of_split("train")), encoder.feature_dim)
+        self._plan, self._encoder = plan, encoder
+        self._partial = self._output.with_name(f".{self._output.name}.partial")
+        images = [(image.name, image.path.stat().st_size) for image in plan.images]
+        with ExitStack() as stack:
+            stack.enter_context(FolderLock(self._partial, "give another --output"))
+            with self._naming():
+                self.store = FeatureStore(
+                    self._partial / "features",
+                    images,
+                    encoder.feature_dim,
+                    config.batch_size,
+                    {"encoder": encoder.describe()},
+                )
+            self._held = stack.pop_all()
+
+    def __enter__(self) -> "Preparation":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.store.close()
+        self._held.close()
+
+    def encode(self) -> Iterator[int]:
+        """Encode what the store lacks; yields and raises as `encode_images`.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        paths = [image.path for image in self._plan.images]
+        with self._naming():
+            yield from encode_images(
+                paths, self._encoder, self.store, strict=self._plan.config.strict
+            )
+
+    @contextmanager
+    def _naming(self, *kinds: type[Exception]) -> Iterator[None]:
+        """Name the output in the error of a full or broken disk, an OSError or one of `kinds`."""
+        try:
+            yield
+        except (OSError, *kinds) as error:
+            number = error.errno if isinstance(error, OSError) else None
+            reason = os.strerror(number) if number else " ".join(str(error).split())
+            raise OSError(
+                f"{self._output}: cannot be written ({reason}): make room or give another "
+                "--output; the same command goes on from here"
+            ) from error
+
+    def finish(self) -> Prepared:
+        """Write the data folder and put it in its place.
+
+        Raises:
+            ValueError: no image of a split could be read.
+            OSError: the folder cannot be written.
+        """
+        unreadable = self.store.unreadable
+        plan = self._plan.without(unreadable)
+        names = {self._plan.images[row].name: unreadable[row] for row in sorted(unreadable)}
+        made = self._partial / "output"
+        shutil.rmtree(made, ignore_errors=True)
+        # HDF5 may find out on closing a file that the disk is full.
+        with self._naming(RuntimeError):
+            made.mkdir()
+            variance = self._write(made, plan)
+            write_json(made / REPORT_FILE, _report(plan, names, variance))
+        check_output(self._output, overwrite=plan.config.overwrite)
+        with self._naming():
+            _put_in_place(made, self._output)
+        self.store.close()
+        self._held.close()
+        shutil.rmtree(self._partial, ignore_errors=True)
+        return Prepared(self._output, plan, names, variance)
+
+    def _write(self, folder: Path, plan: Plan) -> float | None:
+        chunks = {split: self._chunks(split) for split in SPLITS}
+        width = self._encoder.feature_dim
+        for split in SPLITS:
+            shape = (len(plan.of_split(split)), width)
+            write_features(folder / features_file(split, False), shape, chunks[split])
+        projection = variance = None
+        if plan.config.pca is not None:
+            projection, variance = fit_projection(lambda: chunks["train"], plan.config.pca)
+            projection.save(folder / PCA_FILE)
+            for split in SPLITS:
+                shape = (len(plan.of_split(split)), plan.config.pca)
+                reduced = map(projection.apply, chunks[split])
+                write_features(folder / features_file(split, True), shape, reduced)
+        write_tables(
+            folder,
+            plan.vocabulary,
+            {split: plan.tables(split) for split in SPLITS},
+            name=plan.config.name,
+            encoder=self._encoder.describe(),
+            pca=projection and projection.describe(),
+        )
+        return variance
+
+    def _chunks(self, split: str) -> "_Chunks":
+        rows = [
+            row
+            for row, image in enumerate(self._plan.images)
+            if image.split == split and row not in self.store.unreadable
+        ]
+        return _Chunks(self.store.features, np.array(rows, np.int64))
+
+
+@dataclass(frozen=True)
+class _Chunks(Iterable[Float[np.ndarray, "n D"]]):
+    """Some rows of features that are larger than memory, some at a time."""
+
+    features: np.ndarray
+    rows: np.ndarray
+
+    def __iter__(self) -> Iterator[Float[np.ndarray, "n D"]]:
+        for start in range(0, len(self.rows), _CHUNK_ROWS):
+            yield self.features[self.rows[start : start + _CHUNK_ROWS]]
+
+
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Refuse to write over anything but, where that is asked for, an earlier data folder.
+
+    Raises:
+        FileExistsError: something is there that must stay.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not output.is_dir():
+        raise FileExistsError(f"{output}: is a file, give a folder as --output")
+    ours = {CAPTIONS_FILE, VOCABULARY_FILE, DATASET_FILE, PCA_FILE, REPORT_FILE, ".DS_Store"}
+    for split in SPLITS:
+        ours |= {features_file(split, True), features_file(split, False)}
+        ours |= {urls_file(split), references_file(split)}
+    foreign = sorted({path.name for path in output.iterdir()} - ours)
+    if foreign:
+        raise FileExistsError(
+            f"{output}: holds {foreign[0]!r}, which no preparation wrote: give another --output"
+        )
+    if not overwrite:
+        raise FileExistsError(
+            f"{output}: already holds a data set: replace it by --overwrite, or give another "
+            "--output"
+        )
+
+
+def _put_in_place(made: Path, output: Path) -> None:
+    old = output.with_name(f".{output.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if output.exists():
+        output.rename(old)
+    made.rename(output)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _report(plan: Plan, unreadable: Mapping[str, str], variance: float | None) -> dict[str, Any]:
+    return {
+        "notes": list(plan.notes),
+        "result": plan.describe(),
+        "missing": list(plan.missing),
+        "unreadable": dict(unreadable),
+        "coverage": {split: asdict(found) for split, found in plan.coverage.items()},
+        "tokenizer": plan.config.tokenizer,
+        "min_count": plan.config.min_count,
+        "max_length": plan.config.max_length,
+        "pca_variance": variance,
+    }

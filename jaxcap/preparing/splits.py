@@ -1,0 +1,124 @@
+"""Which split each image is in: always by image, so that no image is in two.
+
+What the user says goes first: lists of image names, or a share to be drawn. Otherwise the caption
+file's own splits count, and where it has none a share is drawn.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxcap.data.dataset import SPLITS
+from jaxcap.files.text import quote, read_file
+from jaxcap.preparing.caption_files import CaptionedImage
+
+DEFAULT_VAL_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class SplitChoice:
+    """What the user says of splits; nothing if all is None.
+
+    Attributes:
+        train_list, val_list: files with an image's name a line.
+        val_share: share of the images to draw for validation.
+        seed: of that draw.
+    """
+
+    train_list: Path | None = None
+    val_list: Path | None = None
+    val_share: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Images by split.
+
+    Attributes:
+        images: those of `train` and of `val`, in the order of the caption file.
+        source: where the splits come from, in words.
+        left_out: numbers of images in no split that is written, by the reason.
+    """
+
+    images: dict[str, list[CaptionedImage]]
+    source: str
+    left_out: dict[str, int]
+
+
+def assign_splits(images: Sequence[CaptionedImage], choice: SplitChoice) -> Assignment:
+    """Assign each image to a split.
+
+    Args:
+        images: of a caption file.
+        choice: what the user says.
+
+    Raises:
+        ValueError: the choice contradicts itself, a list names an image twice or none of the
+            images, or a split gets no image.
+        OSError: a list cannot be read.
+    """
+    lists = {"train": choice.train_list, "val": choice.val_list}
+    if any(lists.values()):
+        if choice.val_share is not None or not all(lists.values()):
+            raise ValueError("--train_list and --val_list go together, and without --val_share")
+        by_name = _read_lists({s: path for s, path in lists.items() if path is not None})
+        splits = [by_name.get(_normal(image.name)) for image in images]
+        source, none = "split lists", "in neither list"
+    elif choice.val_share is None and any(image.split for image in images):
+        splits = [image.split for image in images]
+        source, none = "the caption file", "without a split"
+    else:
+        share = DEFAULT_VAL_SHARE if choice.val_share is None else choice.val_share
+        splits = _draw(len(images), share, choice.seed)
+        source, none = f"a share of {share:g} for val drawn with seed {choice.seed}", ""
+    assigned = {
+        split: [image for image, found in zip(images, splits, strict=True) if found == split]
+        for split in SPLITS
+    }
+    for split, found in assigned.items():
+        if not found:
+            raise ValueError(
+                f"no image is in the split {split}, by {source}: give --train_list and "
+                "--val_list, or a --val_share"
+            )
+    reasons = {"of the split test": splits.count("test"), none: splits.count(None)}
+    left_out = {reason: count for reason, count in reasons.items() if count}
+    return Assignment(assigned, source, left_out)
+
+
+def _read_lists(paths: dict[str, Path]) -> dict[str, str]:
+    by_name: dict[str, str] = {}
+    for split, path in paths.items():
+        try:
+            text = read_file(path, expected="a list of images").decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
+        for line in filter(None, map(str.strip, text.replace("\r", "\n").split("\n"))):
+            name = _normal(line)
+            if by_name.setdefault(name, split) != split:
+                raise ValueError(
+                    f"{path}: {quote(line)[1:-1]} is in the other list too; keep it in one of "
+                    "the two"
+                )
+    return by_name
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _draw(count: int, share: float, seed: int) -> list[str | None]:
+    if not 0 < share < 1:
+        raise ValueError(f"--val_share is {share:g}, expected a share between 0 and 1")
+    order = np.asarray(jax.random.permutation(jax.random.key(seed), count))
+    # One image at least, however small the share, and never all.
+    num_val = min(max(round(share * count), 1), count - 1)
+    splits: list[str | None] = ["train"] * count
+    for place in order[:num_val].tolist():
+        splits[place] = "val"
+    return splits

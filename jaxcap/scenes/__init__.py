@@ -1,0 +1,33 @@
+"""The embedded data set: drawn scenes with captions whose truth can be checked.
+
+`world` says what a scene is, `drawing` draws it, `language` captions it, `truth` checks a caption
+against it, and `dataset` writes all of it in the course's layout.
+"""
+
+from jaxcap.scenes.dataset import NAME, ensure_scenes, picture, scene_of_url
+from jaxcap.scenes.language import captions
+from jaxcap.scenes.truth import (
+    Claim,
+    TruthReport,
+    check_caption,
+    is_true,
+    truth_report,
+)
+from jaxcap.scenes.world import Group, Scene, held_back, sample_scene
+
+__all__ = [
+    "NAME",
+    "Claim",
+    "Group",
+    "Scene",
+    "TruthReport",
+    "captions",
+    "check_caption",
+    "ensure_scenes",
+    "held_back",
+    "is_true",
+    "picture",
+    "sample_scene",
+    "scene_of_url",
+    "truth_report",
+]

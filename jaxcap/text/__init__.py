@@ -1,0 +1,1 @@
+"""Captions as words: vocabulary, tokenizer, word counts."""
