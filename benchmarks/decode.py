@@ -32,9 +32,8 @@ from torch import nn
 
 from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.captions import decode
-from jaxcap.decoding.lookup import word_table
 from jaxcap.decoding.strategies import Greedy
-from jaxcap.nn.captioner import CaptionerConfig, Params, init_params
+from jaxcap.nn.captioner import CaptionerConfig, Params, init_params, word_table
 
 D, W, H = 512, 256, 512
 NULL, START, END = 0, 1, 2

@@ -21,9 +21,11 @@ from absl import app, flags
 from contenders.setting import Setting
 
 from jaxcap.data.batches import Batch
-from jaxcap.learning.loop import TrainingConfig, init_state, logit_block, train_step
+from jaxcap.data.image import Image, as_image
+from jaxcap.learning.loop import TrainingConfig, init_state, train_step
 from jaxcap.learning.optimiser import make_optimiser
 from jaxcap.nn.captioner import _hidden_states, init_params
+from jaxcap.nn.plan import ComputePlan
 
 LENGTHS = flags.DEFINE_list("lengths", ["16", "64", "256"], "Words of a caption, T.")
 CELLS = flags.DEFINE_list("cells", ["lstm", "rnn"], "Recurrent cells.")
@@ -39,7 +41,9 @@ def kept(setting: Setting, remat: bool) -> int:
 
     def forward(params, features, words):
         def states(params):
-            return _hidden_states(params, model, features, words, None, remat=remat)
+            return _hidden_states(
+                params, model, Image(features), words, plan=ComputePlan(remat=remat)
+            )
 
         return jax.vjp(states, params)[1]
 
@@ -52,12 +56,13 @@ def measure(setting: Setting, remat: bool) -> tuple[int, float, float]:
     """Bytes that XLA plans, seconds of a step, and the process's peak in GiB."""
     model, training = setting.model, TrainingConfig(batch_size=setting.N)
     optimiser = make_optimiser(training.optimiser, 100, 1)
-    block = logit_block(setting.N * setting.T, setting.V)
+    plan = ComputePlan.choose(setting.V, setting.N, setting.T + 1, remat=remat)
     step = jax.jit(
-        lambda state, batch: train_step(state, batch, model, optimiser, block=block, remat=remat),
+        lambda state, batch: train_step(state, batch, model, optimiser, plan=plan),
         donate_argnums=0,
     )
-    batch = Batch(*map(jnp.asarray, setting.minibatch()))
+    features, captions = setting.minibatch()
+    batch = Batch(as_image(features), jnp.asarray(captions))
     state = init_state(jax.random.key(0), model, training)
     compiled = step.lower(state, batch).compile()
     times = []

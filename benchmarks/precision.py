@@ -21,6 +21,7 @@ import numpy as np
 from absl import app, flags
 
 from jaxcap.data.batches import CaptionSet
+from jaxcap.data.image import Image
 from jaxcap.learning.loop import TrainingConfig, init_state, train_steps
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.nn.captioner import CaptionerConfig, init_params
@@ -51,7 +52,7 @@ def random_captions(dtype: str) -> CaptionSet:
         row[: len(words) + 2] = [1, *words, 2]
     features = rng.standard_normal((50, 512)).astype(np.float32)
     rows = jnp.arange(50, dtype=jnp.int32)
-    return CaptionSet(jnp.asarray(captions), rows, jnp.asarray(features, dtype))
+    return CaptionSet(jnp.asarray(captions), rows, Image(jnp.asarray(features, dtype)))
 
 
 def train(dtype: str, seed: int, every: int) -> list[tuple[float, np.ndarray]]:

@@ -21,6 +21,7 @@ from absl import app, flags
 
 from jaxcap.data.batches import CaptionSet
 from jaxcap.data.dataset import Split
+from jaxcap.data.image import as_image
 from jaxcap.learning.loop import TrainingConfig, init_state, train_steps
 from jaxcap.learning.sweep import (
     Member,
@@ -54,7 +55,7 @@ def captions_of(num: int, vocab_size: int) -> Split:
     return Split(
         jnp.asarray(captions),
         jnp.arange(num, dtype=jnp.int32),
-        jnp.asarray(features),
+        as_image(features),
         np.zeros(0, "S1"),
     )
 

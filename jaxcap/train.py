@@ -233,7 +233,7 @@ def _sweep() -> int:
 
     def train_split(seed: int) -> Split:
         drawn = _load(seed, ["train"]).train
-        return replace(drawn, features=data.train.features)
+        return replace(drawn, images=data.train.images)
 
     return sweep(
         Path(CHECKPOINT_DIR.value).expanduser(),

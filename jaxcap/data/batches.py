@@ -1,4 +1,4 @@
-"""Minibatches: which captions each holds, and their features gathered on the device."""
+"""Minibatches: which captions each holds, and their images gathered on the device."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxcap.data.dataset import Split
+from jaxcap.data.image import Image
 
 ORDERS = ("replacement", "shuffle", "buckets")
 
@@ -18,7 +19,7 @@ class CaptionSet(NamedTuple):
 
     captions: Int[Array, "M L"]
     image_idxs: Int[Array, " M"]
-    features: Float[Array, "K D"]
+    images: Image
 
     @classmethod
     def of(cls, split: Split) -> "CaptionSet":
@@ -28,19 +29,23 @@ class CaptionSet(NamedTuple):
         """
         used = jnp.any(split.captions != 0, axis=0)
         width = max(2, int(used.size - jnp.argmax(used[::-1])))
-        return cls(split.captions[:, :width], split.image_idxs, split.features)
+        return cls(split.captions[:, :width], split.image_idxs, split.images)
 
 
 class Batch(NamedTuple):
-    """N captions and the features of their images."""
+    """N captions and their images; a pytree."""
 
-    features: Float[Array, "N D"]
+    image: Image
+    """One image a caption."""
     captions: Int[Array, "N L"]
+    """Word ids, rows `<START> ... <END> <NULL>`."""
+    weights: Float[Array, " N"] | None = None
+    """Factors on the captions' losses; None for 1."""
 
 
 def gather(data: CaptionSet, rows: Int[Array, " N"]) -> Batch:
-    """The captions `rows` of `data` and their features."""
-    return Batch(data.features[data.image_idxs[rows]], data.captions[rows])
+    """The captions `rows` of `data` and their images."""
+    return Batch(data.images.at(data.image_idxs[rows]), data.captions[rows])
 
 
 def draw_rows(

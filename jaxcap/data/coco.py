@@ -38,6 +38,7 @@ from jaxcap.data.checks import (
 )
 from jaxcap.data.coco_writing import write_coco
 from jaxcap.data.dataset import SPLITS, CaptionData, Split, SplitArrays
+from jaxcap.data.image import Image
 from jaxcap.data.layout import (
     CAPTIONS_FILE,
     DATASET_FILE,
@@ -268,7 +269,7 @@ def _read_split(
     return Split(
         captions=captions,
         image_idxs=image_idxs,
-        features=read_features(datasets.features, sharding),
+        images=Image(read_features(datasets.features, sharding)),
         urls=urls,
         padding=(padding(rows, sharding), padding(count, sharding)),
     )

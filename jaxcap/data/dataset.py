@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxcap.data.image import Image
 from jaxcap.text.vocabulary import Vocabulary
 
 SPLITS = ("train", "val")
@@ -34,13 +35,18 @@ class Split:
     captions: Int[Array, "M L"]
     """int32 word ids in [0, V)."""
     image_idxs: Int[Array, "M"]
-    """int32 rows of `features`, one a caption."""
-    features: Float[Array, "K D"]
+    """int32 rows of `images`, one a caption."""
+    images: Image
     """float32 and finite."""
     urls: np.ndarray
     """(K,) bytes on the host; (0,) where there is no list of URLs."""
     padding: tuple[int, int] = (0, 0)
     """Rows of zeros behind the M captions and the K images, for the rows to divide over devices."""
+
+    @property
+    def features(self) -> Float[Array, "K D"]:
+        """The pooled features of the images."""
+        return self.images.pooled
 
     @property
     def num_captions(self) -> int:
@@ -50,7 +56,7 @@ class Split:
     @property
     def num_images(self) -> int:
         """K, without padding."""
-        return len(self.features) - self.padding[1]
+        return self.images.num - self.padding[1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,16 +13,16 @@ from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.ensemble import average_steps
 from jaxcap.decoding.greedy import greedy
 from jaxcap.decoding.hypotheses import Hypotheses
-from jaxcap.decoding.lookup import has_word_table, lookup_step, word_table
 from jaxcap.decoding.rows import Step
 from jaxcap.decoding.rules import Constraints, vocabulary_constraints
 from jaxcap.decoding.sampling import Keys
 from jaxcap.decoding.strategies import Greedy, Strategy, captions_each, write_captions
 from jaxcap.decoding.word_by_word import Decoded
-from jaxcap.nn.captioner import CaptionerConfig, Params, start, step
+from jaxcap.nn.captioner import CaptionerConfig, Params, start, step, word_table
+from jaxcap.nn.plan import ComputePlan
 from jaxcap.text.vocabulary import Vocabulary
 
-# Input products are looked up where there are at most this many words for each caption.
+# Words of a caption that are looked up for sure: what a table of their products is worth.
 _WORDS_LOOKED_UP = 8
 
 
@@ -169,9 +169,9 @@ def decode_images(
     num = len(features)
     rows = num * captions_each(strategy)
     tables = None
-    if len(vocabulary) <= _WORDS_LOOKED_UP * rows:
+    if ComputePlan().looks_up(_WORDS_LOOKED_UP * rows, len(vocabulary)):
         tables = [
-            _word_table(params) if has_word_table(config) else None
+            _word_table(params) if config.has_word_table else None
             for params, config in zip(models, configs, strict=True)
         ]
     features = jnp.asarray(features) if num else jnp.zeros((1, features.shape[1]))
@@ -253,10 +253,7 @@ def _captioner_step(
     params: Params, config: CaptionerConfig, table: Array | None, rows: int
 ) -> Step:
     """The captioner's step, with looked-up input products where they save work."""
-    if not has_word_table(config):
-        return partial(step, params, config)
-    if table is None and config.vocab_size <= _WORDS_LOOKED_UP * rows:
+    pays = ComputePlan().looks_up(_WORDS_LOOKED_UP * rows, config.vocab_size)
+    if table is None and pays and config.has_word_table:
         table = word_table(params)
-    if table is None:
-        return partial(step, params, config)
-    return partial(lookup_step, params, table)
+    return partial(step, params, config, table=table)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxcap.data.batches import ORDERS, Batch, CaptionSet, draw_rows, gather
 from jaxcap.data.dataset import Split
-from jaxcap.learning.optimiser import OptimiserConfig, make_optimiser
+from jaxcap.learning.optimiser import OptimiserConfig, is_zero, make_optimiser
 from jaxcap.learning.sharding import (
     BATCH,
     Layout,
@@ -33,7 +33,9 @@ from jaxcap.learning.sharding import (
 )
 from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss, init_params
 from jaxcap.nn.loss import CaptionLoss
+from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.products import PRECISIONS, matmul_precision
+from jaxcap.nn.regularisation import Regularisation
 
 OBJECTIVES = ("likelihood", "cider")
 MEASURES = ("loss", "cider")
@@ -161,23 +163,18 @@ def train_step(
     model: CaptionerConfig,
     optimiser: optax.GradientTransformation,
     smoothing: float | Float[Array, ""] = 0.0,
-    widths: tuple[int, ...] = (),
-    block: int | None = None,
-    remat: bool = False,
+    plan: ComputePlan = ComputePlan(),
     over_batch: bool = False,
 ) -> tuple[TrainState, Float[Array, ""]]:
     """Update the parameters on one minibatch.
 
     Args:
         state: state before the step.
-        batch: features (N, D) and captions (N, L).
+        batch: N images and captions.
         model: shape of the captioner.
         optimiser: as `make_optimiser` gives it.
         smoothing: of the targets; see `temporal_softmax_loss`.
-        widths: numbers of columns to which captions may be cut, growing and up to L: the least
-            that holds them all is computed with. Each is a program of its own within the step.
-        block: words whose logits are computed at a time; see `caption_loss`.
-        remat: keep less for the backward pass; see `caption_loss`.
+        plan: how to compute.
         over_batch: `batch` is a part of the minibatch, within `Layout.over_batch`.
 
     Returns:
@@ -188,27 +185,22 @@ def train_step(
         dropout_key = jax.random.fold_in(dropout_key, lax.axis_index(BATCH))
 
     def loss(params: Params, width: int | None = None) -> Array:
-        features, captions = batch.features, batch.captions[:, :width]
+        cut = batch._replace(captions=batch.captions[:, :width])
+        regularisation = Regularisation(
+            dropout=None if is_zero(model.dropout) else model.dropout,
+            label_smoothing=None if is_zero(smoothing) else smoothing,
+        )
         return caption_loss(
-            params,
-            model,
-            features,
-            captions,
-            dropout_key,
-            smoothing=smoothing,
-            block=block,
-            remat=remat,
-            # Over devices that share a vocabulary, word vectors are less to send than products.
-            table=not over_batch,
+            params, model, cut, dropout_key, regularisation=regularisation, plan=plan
         ).per_caption
 
-    if widths:
+    if plan.widths:
         columns = jnp.arange(1, batch.captions.shape[1] + 1)
         longest = jnp.where(batch.captions != 0, columns, 0).max()
         if over_batch:
             longest = lax.pmax(longest, BATCH)
-        branches = [jax.value_and_grad(partial(loss, width=width)) for width in widths]
-        branch = jnp.searchsorted(jnp.array(widths), longest)
+        branches = [jax.value_and_grad(partial(loss, width=width)) for width in plan.widths]
+        branch = jnp.searchsorted(jnp.array(plan.widths), longest)
         value, grads = lax.switch(branch, branches, state.params)
     else:
         value, grads = jax.value_and_grad(loss)(state.params)
@@ -282,11 +274,14 @@ def scan_steps(
         training.order,
     )
     columns = data.captions.shape[1]
-    widths = _bucket_widths(columns) if cut and training.order == "buckets" else ()
-    # Over several devices the vocabulary may be in parts, which XLA's partitioner sees to.
-    block = None
-    if not over_batch:
-        block = logit_block(training.batch_size * (columns - 1), model.vocab_size)
+    plan = ComputePlan.choose(
+        model.vocab_size,
+        training.batch_size,
+        columns,
+        cut=cut and training.order == "buckets",
+        remat=training.remat,
+        sharded=over_batch,
+    )
 
     def body(state: TrainState, rows: Array) -> tuple[TrainState, Array]:
         batch = gather_over_batch(data, rows) if over_batch else gather(data, rows)
@@ -296,9 +291,7 @@ def scan_steps(
             model,
             optimiser,
             training.label_smoothing,
-            widths,
-            block,
-            training.remat,
+            plan,
             over_batch,
         )
 
@@ -338,25 +331,9 @@ def train_steps(
     return layout.pin(state), layout.pin(result)
 
 
-def logit_block(words: int, vocab_size: int) -> int | None:
-    """Words whose logits a step computes at a time, or None for all: what was found to be fastest.
-
-    Args:
-        words: those of a minibatch, padding included.
-        vocab_size: number of words that there are, V.
-    """
-    many = words * vocab_size > 4e6
-    return 512 if many and jax.default_backend() == "cpu" else None
-
-
 def all_finite(params: Params) -> Array:
     """Whether no parameter is NaN or infinite, ()."""
     return jnp.array([jnp.isfinite(p).all() for p in jax.tree.leaves(params)]).all()
-
-
-def _bucket_widths(columns: int) -> tuple[int, ...]:
-    """Numbers of columns that minibatches of like length are cut to, from three eighths to all."""
-    return tuple(sorted({max(2, math.ceil(columns * part / 8)) for part in range(3, 9)}))
 
 
 @partial(jax.jit, static_argnames=("model", "batch_size", "layout", "num_captions"))
@@ -382,7 +359,7 @@ def mean_loss(
         total, words = sums(params, data)
     else:
 
-        def all_sums(params: Params, *data: Array) -> tuple[Array, Array]:
+        def all_sums(params: Params, *data: Any) -> tuple[Array, Array]:
             return lax.psum(sums(params, CaptionSet(*data)), BATCH)
 
         specs = (P(), P(BATCH), P(BATCH), P())
@@ -400,12 +377,12 @@ def _loss_sums(
     # The last batch is filled up with captions that are all padding and so weigh nothing.
     real = (rows < num).reshape(batches, batch_size, 1)
     rows = jnp.minimum(rows, num - 1).reshape(batches, batch_size)
-    block = logit_block(batch_size * (data.captions.shape[1] - 1), model.vocab_size)
+    plan = ComputePlan.choose(model.vocab_size, batch_size, data.captions.shape[1])
 
     def one(args: tuple[Array, Array]) -> tuple[Array, Array]:
-        features, captions = gather(data, args[0])
-        captions = jnp.where(args[1], captions, jnp.zeros_like(captions))
-        loss = caption_loss(params, model, features, captions, block=block)
+        batch = gather(data, args[0])
+        captions = jnp.where(args[1], batch.captions, jnp.zeros_like(batch.captions))
+        loss = caption_loss(params, model, batch._replace(captions=captions), plan=plan)
         nats = loss.per_caption * batch_size
         return nats, (captions[:, 1:] != 0).sum()
 
@@ -539,7 +516,7 @@ def _spread(data: CaptionSet, layout: Layout) -> CaptionSet:
     return CaptionSet(
         put(np.pad(np.asarray(data.captions), ((0, more), (0, 0))), layout.rows),
         put(np.pad(image_idxs.astype(np.int32), (0, more)), layout.rows),
-        put(np.asarray(data.features)[images], layout.everywhere),
+        jax.tree.map(lambda x: put(np.asarray(x)[images], layout.everywhere), data.images),
     )
 
 

@@ -7,9 +7,12 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxcap.nn.traced import is_zero
-
 SCHEDULES = ("exponential", "cosine")
+
+
+def is_zero(number: float | Array) -> bool:
+    """Whether a number is surely 0; one that is traced may be any."""
+    return isinstance(number, (int, float)) and number == 0
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
-from jaxcap.data.batches import CaptionSet, draw_rows
+from jaxcap.data.batches import Batch, CaptionSet, draw_rows
 from jaxcap.data.dataset import Split
+from jaxcap.data.image import Image, as_image
 from jaxcap.data.references import choose_images, references_of
 from jaxcap.decoding.sampling import Sampling, draw_captions
 from jaxcap.learning.loop import (
@@ -49,7 +50,7 @@ class CiderReward:
 
     def __init__(self, split: Split, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
-        images = choose_images(split, len(split.features), jax.random.key(0))
+        images = choose_images(split, split.images.num, jax.random.key(0))
         if len(images) < 2:
             raise ValueError(
                 "--objective=cider needs captions of 2 images or more, for CIDEr-D of a single one "
@@ -147,7 +148,7 @@ def draw_samples(
     key = jax.random.fold_in(step_key(state), 0)
     drawn = draw_captions(
         partial(step, state.params, model),
-        start(state.params, model, data.features[images]),
+        start(state.params, model, data.images.at(images)),
         jax.random.split(key, len(images)),
         Sampling(num_samples=training.samples),
         start=words.start,
@@ -183,7 +184,7 @@ def learn_from_rewards(
     grads = reward_gradient(
         state.params,
         model,
-        data.features[drawn.images],
+        data.images.at(drawn.images),
         drawn.ids,
         rewards,
         start=words.start,
@@ -195,7 +196,7 @@ def learn_from_rewards(
 def reward_gradient(
     params: Params,
     model: CaptionerConfig,
-    features: Float[Array, "N D"],
+    image: Image | Float[Array, "N D"],
     ids: Int[Array, "N S T"],
     rewards: Float[Array, "N S"],
     *,
@@ -207,7 +208,7 @@ def reward_gradient(
     Args:
         params: parameters by the notebook's names.
         model: shape of the captioner.
-        features: of the images.
+        image: of each of N images, or its pooled features.
         ids: S captions of each, as `Samples` has them.
         rewards: of the captions.
         start: id of `<START>`.
@@ -215,11 +216,12 @@ def reward_gradient(
     """
     samples, length = ids.shape[1:]
     captions = jnp.pad(ids.reshape(-1, length), ((0, 0), (1, 0)), constant_values=start)
-    weights = advantages(rewards).ravel().astype(features.dtype)
-    rows = jnp.repeat(features, samples, axis=0)
+    repeated = jax.tree.map(lambda x: jnp.repeat(x, samples, axis=0), as_image(image))
+    weights = advantages(rewards).ravel().astype(repeated.pooled.dtype)
+    batch = Batch(repeated, captions, weights)
 
     def loss(params: Params) -> Array:
-        return caption_loss(params, model, rows, captions, key, weights=weights).per_caption
+        return caption_loss(params, model, batch, key).per_caption
 
     return jax.grad(loss)(params)
 

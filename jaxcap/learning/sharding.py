@@ -189,7 +189,7 @@ def gather_over_batch(data: CaptionSet, rows: Int[Array, " N"]) -> Batch:
         rows: of the whole minibatch, in the whole data set; the same on all parts.
 
     Returns:
-        N / parts captions and their features.
+        N / parts captions and their images.
     """
     images = lax.psum(_held(data.image_idxs, rows), BATCH)
 
@@ -197,7 +197,7 @@ def gather_over_batch(data: CaptionSet, rows: Int[Array, " N"]) -> Batch:
         return lax.psum_scatter(values, BATCH, scatter_dimension=0, tiled=True)
 
     return Batch(
-        features=scatter(_held(data.features, images)),
+        image=jax.tree.map(lambda part: scatter(_held(part, images)), data.images),
         captions=scatter(_held(data.captions, rows)),
     )
 

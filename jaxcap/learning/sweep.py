@@ -219,7 +219,7 @@ def member_state(states: TrainState, program: Program, index: int, member: Membe
 def stack_captions(trains: Sequence[Split]) -> CaptionSet:
     """The arrays that training reads: of one split for all members, or of one a member.
 
-    In the latter case captions and image rows have a first axis of members; the features are those
+    In the latter case captions and image rows have a first axis of members; the images are those
     of the first split, which all have in common.
     """
     sets = [CaptionSet.of(train) for train in trains]
@@ -229,7 +229,7 @@ def stack_captions(trains: Sequence[Split]) -> CaptionSet:
     return CaptionSet(
         jnp.stack([jnp.asarray(train.captions[:, :width]) for train in trains]),
         jnp.stack([data.image_idxs for data in sets]),
-        sets[0].features,
+        sets[0].images,
     )
 
 
@@ -255,7 +255,7 @@ def sweep_steps(
         captions, image_idxs = own or (data.captions, data.image_idxs)
         return scan_steps(
             state,
-            CaptionSet(captions, image_idxs, data.features),
+            CaptionSet(captions, image_idxs, data.images),
             model=model,
             training=training,
             count=count,

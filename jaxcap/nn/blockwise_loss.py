@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxcap.nn.loss import CaptionLoss
 from jaxcap.nn.products import product
-from jaxcap.nn.traced import is_zero
+from jaxcap.nn.regularisation import Rate
 
 
 class _Gradients(NamedTuple):
@@ -32,7 +32,7 @@ def blockwise_softmax_loss(
     targets: Int[Array, " R"],
     mask: Bool[Array, " R"],
     num: int,
-    smoothing: float | Float[Array, ""] = 0.0,
+    smoothing: Rate | None = None,
     *,
     block: int,
 ) -> CaptionLoss:
@@ -75,7 +75,7 @@ def _blocks(block, h, W_vocab, b_vocab, targets, mask, smoothing, *, gradients):
         exponentials = jnp.exp(logits - largest)
         total = exponentials.sum(axis=1, keepdims=True)
         right = jnp.take_along_axis(logits, targets_here, axis=1)
-        if not is_zero(smoothing):
+        if smoothing is not None:
             right = (1 - smoothing) * right + smoothing * logits.mean(axis=1, keepdims=True)
         here = jnp.where(real, jnp.log(total) + largest - right, jnp.zeros_like(right))
         nats = nats + here.sum(dtype=nats.dtype)
@@ -84,8 +84,9 @@ def _blocks(block, h, W_vocab, b_vocab, targets, mask, smoothing, *, gradients):
         weight = jnp.where(real, jnp.ones_like(total), jnp.zeros_like(total))
         at_target = jnp.arange(V, dtype=targets.dtype)[None] == targets_here
         dlogits = exponentials * (weight / total)
-        dlogits = dlogits - jnp.where(at_target, (1 - smoothing) * weight, jnp.zeros_like(weight))
-        if not is_zero(smoothing):
+        at = weight if smoothing is None else (1 - smoothing) * weight
+        dlogits = dlogits - jnp.where(at_target, at, jnp.zeros_like(weight))
+        if smoothing is not None:
             dlogits = dlogits - smoothing / V * weight
         return nats, _Gradients(
             grads.h.at[chosen].set(product(dlogits, W_vocab.T), mode="drop"),

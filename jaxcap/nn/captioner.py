@@ -29,9 +29,12 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxcap.data.batches import Batch
+from jaxcap.data.image import Image, as_image
 from jaxcap.nn.blockwise_loss import blockwise_softmax_loss
 from jaxcap.nn.linen import LinenCell, find_cell
 from jaxcap.nn.loss import CaptionLoss, temporal_softmax_loss
+from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.products import product
 from jaxcap.nn.recurrent import (
     CellParams,
@@ -43,7 +46,7 @@ from jaxcap.nn.recurrent import (
     rnn_of_products,
     rnn_step,
 )
-from jaxcap.nn.traced import is_zero
+from jaxcap.nn.regularisation import Rate, Regularisation, drop
 
 Params = dict[str, Array]
 CellCarry = RNNCarry | LSTMCarry | PyTree
@@ -110,6 +113,16 @@ class CaptionerConfig:
             return None
         return find_cell(self.cell, self.wordvec_dim, self.hidden_dim)
 
+    @property
+    def has_word_table(self) -> bool:
+        """Whether the input product depends on the word alone; see `word_table`."""
+        return self.linen_cell is None and not self.feed_features
+
+    @property
+    def regularisation(self) -> Regularisation:
+        """Of a loss that is told no other."""
+        return Regularisation(dropout=self.dropout or None)
+
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter by its name."""
         D, W, H, V = self.feature_dim, self.wordvec_dim, self.hidden_dim, self.vocab_size
@@ -173,39 +186,31 @@ def _cell_params(params: Params) -> CellParams:
     return CellParams(params["Wx"], params["Wh"], params["b"])
 
 
-def _dropout(key: Array | None, x: Array, rate: float | Array) -> Array:
-    """Inverted dropout; the identity without a key or with a rate of 0."""
-    if key is None or is_zero(rate):
-        return x
-    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
-    return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))
-
-
 def _hidden_states(
     params: Params,
     config: CaptionerConfig,
-    features: Float[Array, "N D"],
+    image: Image,
     words: Int[Array, "T N"],
-    key: Array | None,
-    *,
-    remat: bool = False,
-    table: bool = True,
+    key: Array | None = None,
+    dropout: Rate | None = None,
+    plan: ComputePlan = ComputePlan(),
 ) -> Float[Array, "T N H"]:
-    """Hidden state after each word, time first; dropout where there is a key."""
+    """Hidden state after each word, time first; dropout where there are a key and a rate."""
     parts = 4 if config.feed_features else 3
     keys = (None,) * parts if key is None else jax.random.split(key, parts)
-    first = _cell_start(params, config, _dropout(keys[0], features, config.dropout))
+    features = image.pooled
+    first = _cell_start(params, config, drop(keys[0], features, dropout))
     feed = None
     if config.feed_features:
-        feed = _dropout(keys[3], features, config.dropout) @ params["W_feed"]
-    table = table and config.linen_cell is None and words.size > config.vocab_size
-    if table and (key is None or is_zero(config.dropout)):
+        feed = drop(keys[3], features, dropout) @ params["W_feed"]
+    dropped = key is not None and dropout is not None
+    if config.linen_cell is None and not dropped and plan.looks_up(words.size, config.vocab_size):
         unroll, inputs = _unroll_by_table(params, feed), words
     else:
-        x = _dropout(keys[1], params["W_embed"][words], config.dropout)
+        x = drop(keys[1], params["W_embed"][words], dropout)
         unroll, inputs = _unroll_vectors(params, config), x if feed is None else x + feed[None]
-    h = _in_segments(unroll, first, inputs) if remat else unroll(first, inputs)[1]
-    return _dropout(keys[2], h, config.dropout)
+    h = _in_segments(unroll, first, inputs) if plan.remat else unroll(first, inputs)[1]
+    return drop(keys[2], h, dropout)
 
 
 Unroll = Callable[[CellCarry, Array], tuple[CellCarry, Float[Array, "T N H"]]]
@@ -273,7 +278,7 @@ def _vocabulary_logits(params: Params, h: Float[Array, "*B H"]) -> Float[Array, 
 def logits(
     params: Params,
     config: CaptionerConfig,
-    features: Float[Array, "N D"],
+    image: Image | Float[Array, "N D"],
     words: Int[Array, "N T"],
     key: Array | None = None,
 ) -> Float[Array, "N T V"]:
@@ -282,71 +287,61 @@ def logits(
     Args:
         params: parameters by the notebook's names.
         config: shape of the captioner.
-        features: one feature vector for each caption, of the dtype of the parameters.
+        image: one image for each caption, of the dtype of the parameters; or its pooled features.
         words: word ids in [0, V).
-        key: a `jax.random` key turns dropout on; None is inference.
+        key: a `jax.random` key turns the dropout of `config` on; None is inference.
     """
-    h = _hidden_states(params, config, features, words.T, key)
+    dropout = config.regularisation.dropout
+    h = _hidden_states(params, config, as_image(image), words.T, key, dropout)
     return _vocabulary_logits(params, h).swapaxes(0, 1)
 
 
 def caption_loss(
     params: Params,
     config: CaptionerConfig,
-    features: Float[Array, "N D"],
-    captions: Int[Array, "N L"],
+    batch: Batch,
     key: Array | None = None,
-    null: int = 0,
-    smoothing: float | Float[Array, ""] = 0.0,
-    weights: Float[Array, " N"] | None = None,
-    block: int | None = None,
-    remat: bool = False,
-    table: bool = True,
+    *,
+    regularisation: Regularisation | None = None,
+    plan: ComputePlan = ComputePlan(),
 ) -> CaptionLoss:
     """Loss of each caption's words given its image and the words before them.
 
     Args:
         params: parameters by the notebook's names.
         config: shape of the captioner.
-        features: one feature vector for each caption, of the dtype of the parameters.
-        captions: word ids in [0, V), `<START> ... <END>` filled up with `<NULL>`; all but the last
-            column are read, all but the first are predicted.
+        batch: images of the dtype of the parameters; captions, word ids in [0, V), `<START> ...
+            <END>` filled up with `<NULL>`, 0: all but the last column are read, all but the first
+            are predicted, and padding adds neither loss nor gradient; and weights of the captions.
         key: a `jax.random` key turns dropout on; None is inference.
-        null: id of `<NULL>`, which is not predicted: it adds neither loss nor gradient.
-        smoothing: of the targets; see `temporal_softmax_loss`.
-        weights: factor on the loss of each caption; 1 if left out.
-        block: words whose logits are computed at a time, without those of padding; all at once if
-            left out. It is faster on a CPU where there are many logits; see
-            `jaxcap.nn.blockwise_loss`.
-        remat: keep less for the backward pass and compute more: the carry once in about sqrt(T)
-            steps, and the hidden states.
-        table: where more words are read than there are, compute the input product of each word
-            once and look it up.
+        regularisation: dropout and label smoothing; if left out the dropout of `config` alone.
+        plan: how to compute.
 
     Raises:
-        ValueError: both `weights` and `block` are given.
+        ValueError: the batch has weights and `plan` a block.
     """
-    captions = captions.T
+    if regularisation is None:
+        regularisation = config.regularisation
+    captions = batch.captions.T
     words, targets = captions[:-1], captions[1:]
-    h = _hidden_states(params, config, features, words, key, remat=remat, table=table)
+    h = _hidden_states(params, config, batch.image, words, key, regularisation.dropout, plan)
     # As rows, since XLA transposes the operands of a product over time and batch together.
     rows, targets = h.reshape(-1, config.hidden_dim), targets.ravel()
-    if block is not None:
-        if weights is not None:
+    mask, num = targets != 0, len(batch.captions)
+    smoothing = regularisation.label_smoothing
+    if plan.block is not None:
+        if batch.weights is not None:
             raise ValueError("a loss by blocks has no weights: leave out weights or block")
         W, b = params["W_vocab"], params["b_vocab"]
-        mask, num = targets != null, len(features)
-        return blockwise_softmax_loss(rows, W, b, targets, mask, num, smoothing, block=block)
+        return blockwise_softmax_loss(rows, W, b, targets, mask, num, smoothing, block=plan.block)
     logits = _vocabulary_logits(params, rows)
-    if weights is not None:
-        weights = jnp.tile(weights, len(words))
-    return temporal_softmax_loss(
-        logits, targets, targets != null, len(features), smoothing, weights
-    )
+    weights = None if batch.weights is None else jnp.tile(batch.weights, len(words))
+    return temporal_softmax_loss(logits, targets, mask, num, smoothing, weights)
 
 
-def start(params: Params, config: CaptionerConfig, features: Float[Array, "N D"]) -> Carry:
+def start(params: Params, config: CaptionerConfig, image: Image | Float[Array, "N D"]) -> Carry:
     """The carry before the first word: h0 from the features; c0 from them or zero."""
+    features = as_image(image).pooled
     cell = _cell_start(params, config, features)
     return FedCarry(cell, features @ params["W_feed"]) if config.feed_features else cell
 
@@ -363,15 +358,40 @@ def _cell_start(params: Params, config: CaptionerConfig, features: Array) -> Cel
 
 
 def step(
-    params: Params, config: CaptionerConfig, carry: Carry, words: Int[Array, " N"]
+    params: Params,
+    config: CaptionerConfig,
+    carry: Carry,
+    words: Int[Array, " N"],
+    table: Float[Array, "V G"] | None = None,
 ) -> tuple[Carry, Float[Array, "N V"]]:
-    """Read one word of each caption and give the logits of the next."""
+    """Read one word of each caption and give the logits of the next.
+
+    Args:
+        params: parameters by the notebook's names.
+        config: shape of the captioner.
+        carry: from `start` or the last step.
+        words: word ids in [0, V).
+        table: from `word_table`, for a captioner with `config.has_word_table`: its rows are looked
+            up in place of a product with each word vector.
+    """
+    if table is not None:
+        h = _looked_up_step(params, carry, table[words])
+        return h, _vocabulary_logits(params, h.h)
     x = params["W_embed"][words]
     if isinstance(carry, FedCarry):
         cell, h = _cell_step(params, config, carry.cell, x + carry.x)
         return carry._replace(cell=cell), _vocabulary_logits(params, h)
     carry, h = _cell_step(params, config, carry, x)
     return carry, _vocabulary_logits(params, h)
+
+
+def _looked_up_step(params: Params, carry: CellCarry, xWx: Float[Array, "N G"]) -> CellCarry:
+    a = xWx + carry.h @ params["Wh"]
+    if isinstance(carry, RNNCarry):
+        return RNNCarry(jnp.tanh(a))
+    i, f, o, g = jnp.split(a, 4, axis=1)
+    c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return LSTMCarry(jax.nn.sigmoid(o) * jnp.tanh(c), c)
 
 
 def _cell_step(

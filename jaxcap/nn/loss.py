@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcap.nn.traced import is_zero
+from jaxcap.nn.regularisation import Rate
 
 
 class CaptionLoss(NamedTuple):
@@ -26,7 +26,7 @@ def temporal_softmax_loss(
     targets: Int[Array, "*B"],
     mask: Bool[Array, "*B"],
     num: int,
-    smoothing: float | Float[Array, ""] = 0.0,
+    smoothing: Rate | None = None,
     weights: Float[Array, "*B"] | None = None,
 ) -> CaptionLoss:
     """Softmax cross-entropy of each word, summed over time and averaged over the batch.
@@ -37,7 +37,7 @@ def temporal_softmax_loss(
         mask: true where the target counts; elsewhere the logits get no gradient.
         num: number of captions, N.
         smoothing: probability that the target distribution spreads evenly over all V words instead
-            of giving it to the target (Szegedy et al. 2016).
+            of giving it to the target (Szegedy et al. 2016); None for no smoothing.
         weights: factors on the words' losses; 1 if left out.
 
     Returns:
@@ -45,7 +45,7 @@ def temporal_softmax_loss(
     """
     log_normaliser = jax.nn.logsumexp(logits, axis=-1)
     chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    if not is_zero(smoothing):
+    if smoothing is not None:
         chosen = (1 - smoothing) * chosen + smoothing * logits.mean(axis=-1)
     nats = jnp.where(mask, log_normaliser - chosen, jnp.zeros_like(chosen))
     if weights is not None:

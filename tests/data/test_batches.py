@@ -7,6 +7,7 @@ import pytest
 
 from jaxcap.data.batches import CaptionSet, draw_rows, gather
 from jaxcap.data.dataset import Split
+from jaxcap.data.image import Image
 
 M, N = 23, 5
 LENGTHS = np.random.default_rng(0).integers(3, 18, 1000)
@@ -67,9 +68,11 @@ def test_fewer_captions_than_a_minibatch(order):
 
 def test_gather_and_trim():
     captions = jnp.array([[1, 5, 2, 0, 0], [1, 5, 6, 2, 0]], jnp.int32)
-    split = Split(captions, jnp.array([2, 0]), jnp.arange(6.0).reshape(3, 2), np.zeros(0, "S63"))
+    split = Split(
+        captions, jnp.array([2, 0]), Image(jnp.arange(6.0).reshape(3, 2)), np.zeros(0, "S63")
+    )
     data = CaptionSet.of(split)
     np.testing.assert_array_equal(data.captions, captions[:, :4])
     batch = gather(data, jnp.array([1, 0, 1]))
-    np.testing.assert_array_equal(batch.features, [[0, 1], [4, 5], [0, 1]])
+    np.testing.assert_array_equal(batch.image.pooled, [[0, 1], [4, 5], [0, 1]])
     np.testing.assert_array_equal(batch.captions[1], [1, 5, 2, 0])

@@ -7,11 +7,10 @@ import pytest
 
 from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.captions import caption_images, decode, decode_images, sample
-from jaxcap.decoding.lookup import lookup_step, word_table
 from jaxcap.decoding.rules import Constraints, vocabulary_constraints
 from jaxcap.decoding.sampling import Sampling
 from jaxcap.decoding.strategies import Greedy
-from jaxcap.nn.captioner import CaptionerConfig, init_params, logits, start, step
+from jaxcap.nn.captioner import CaptionerConfig, init_params, logits, start, step, word_table
 from jaxcap.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.build(["a", "cat", "on", "grass", "dog", "of"])
@@ -107,7 +106,7 @@ def test_looking_up_equals_multiplying(cell):
     for words in ([1] * 5, [3, 4, 5, 6, 7], [2, 0, 9, 8, 7]):
         words = jnp.array(words)
         carry, scores = step(params, config, carry, words)
-        looked_up, same = lookup_step(params, table, looked_up, words)
+        looked_up, same = step(params, config, looked_up, words, table)
         np.testing.assert_allclose(same, scores, atol=2e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), carry, looked_up)
 

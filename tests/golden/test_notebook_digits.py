@@ -18,6 +18,8 @@ from notebook_digits import (
     LSTM_STEP_H_ERROR,
 )
 
+from jaxcap.data.batches import Batch
+from jaxcap.data.image import Image
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss
 from jaxcap.nn.gradcheck import gradient_errors, rel_error
 from jaxcap.nn.recurrent import CellParams, LSTMCarry, RNNCarry, lstm, lstm_step, rnn, rnn_step
@@ -94,7 +96,7 @@ def test_captioner_loss():
     config = CaptionerConfig(vocab_size=V, feature_dim=D, wordvec_dim=W, hidden_dim=H)
     params = {name: linspace(-1.4, 1.3, shape) for name, shape in config.parameter_shapes().items()}
     captions = (jnp.arange(N * T) % V).reshape(N, T)
-    loss = caption_loss(params, config, linspace(-0.5, 1.7, (N, D)), captions)
+    loss = caption_loss(params, config, Batch(Image(linspace(-0.5, 1.7, (N, D))), captions))
     assert abs(float(loss.per_caption) - LSTM_LOSS) < 1e-10
 
 
@@ -158,5 +160,5 @@ def test_rnn_captioner_loss():
     params = {name: linspace(-1.4, 1.3, shape) for name, shape in config.parameter_shapes().items()}
     features, captions = linspace(-0.5, 1.7, (N, D)), (jnp.arange(N * T) % V).reshape(N, T)
     expected = numpy_rnn_captioner_loss(params, np.asarray(features), np.asarray(captions))
-    loss = caption_loss(params, config, features, captions)
+    loss = caption_loss(params, config, Batch(Image(features), captions))
     assert abs(float(loss.per_caption) - expected) < 1e-10

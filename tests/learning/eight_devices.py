@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from tiny_data import tiny_splits
 
-from jaxcap.data.batches import CaptionSet
+from jaxcap.data.batches import Batch, CaptionSet
 from jaxcap.data.coco import load_coco, write_coco
+from jaxcap.data.image import Image, as_image
 from jaxcap.data.sharded import read_sharded
 from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.loop import TrainingConfig, fit, init_state, step_key, train_steps
@@ -136,7 +137,7 @@ def test_state_and_data_lie_as_said(folder):
     data = CaptionSet.of(load_coco(folder, sharding=layout.rows).train)
     assert data.captions.shape[0] == 44
     assert data.captions.addressable_data(0).shape[0] == 11
-    assert data.features.addressable_data(0).shape == (3, 6)
+    assert data.images.pooled.addressable_data(0).shape == (3, 6)
 
 
 def test_sharded_rows_are_those_of_the_files(folder):
@@ -211,14 +212,12 @@ def test_each_part_draws_its_own_dropout():
     model = CaptionerConfig(**{**MODEL.__dict__, "dropout": 0.5})
     layout = make_layout(8)
     captions, features = np.array([[1, 5, 6, 2]], np.int32), np.ones((1, 6), np.float32)
-    data = CaptionSet(captions, np.zeros(1, np.int32), features)
-    data = CaptionSet(*(put(np.repeat(x, 8, axis=0), layout.rows) for x in data))
+    data = CaptionSet(captions, np.zeros(1, np.int32), Image(features))
+    data = jax.tree.map(lambda x: put(np.repeat(x, 8, axis=0), layout.rows), data)
     state = init_state(KEY, model, training())
+    batch = Batch(as_image(features), jnp.asarray(captions))
     keys = [jax.random.fold_in(step_key(state), part) for part in range(8)]
-    expected = [
-        caption_loss(state.params, model, jnp.asarray(features), jnp.asarray(captions), key)
-        for key in keys
-    ]
+    expected = [caption_loss(state.params, model, batch, key) for key in keys]
     assert len({float(loss.per_caption) for loss in expected}) == 8
     _, result = train_steps(
         layout.place(state), data, model=model, training=training(), count=1, layout=layout

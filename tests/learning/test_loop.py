@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcap.data.batches import Batch, CaptionSet
+from jaxcap.data.batches import Batch, CaptionSet, gather
 from jaxcap.data.dataset import Split
+from jaxcap.data.image import Image, as_image
 from jaxcap.learning.loop import (
     TrainingConfig,
     fit,
@@ -20,9 +21,10 @@ from jaxcap.learning.loop import (
 )
 from jaxcap.learning.optimiser import OptimiserConfig, make_optimiser
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss
+from jaxcap.nn.plan import ComputePlan
 
 # Compiled, as it is within `train_steps`.
-train_step = jax.jit(train_step, static_argnames=("model", "optimiser", "widths"))
+train_step = jax.jit(train_step, static_argnames=("model", "optimiser", "plan"))
 
 MODEL = CaptionerConfig(vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16)
 TRAINING = TrainingConfig(batch_size=8, num_epochs=3, log_every=2, val_captions=7)
@@ -102,8 +104,7 @@ def test_scan_equals_a_loop_of_steps(tiny):
     )
     looped, expected = state, []
     for batch in rows:
-        features = data.features[data.image_idxs[batch]]
-        looped, loss = train_step(looped, Batch(features, data.captions[batch]), MODEL, OPTIMISER)
+        looped, loss = train_step(looped, gather(data, jnp.asarray(batch)), MODEL, OPTIMISER)
         expected.append(float(loss))
     scanned, result = train_steps(state, data, model=MODEL, training=TRAINING, count=4)
     np.testing.assert_allclose(result.losses, expected, rtol=1e-5)
@@ -121,9 +122,11 @@ def test_cutting_captions_to_a_width_that_holds_them_changes_nothing(longest):
     captions *= np.arange(9) < rng.integers(2, longest + 1, (8, 1))
     captions[0, :longest] = 1
     features = jnp.asarray(rng.normal(size=(8, 6)), jnp.float32)
-    batch = Batch(features, jnp.asarray(captions, jnp.int32))
+    batch = Batch(Image(features), jnp.asarray(captions, jnp.int32))
     whole, loss = train_step(state, batch, MODEL, OPTIMISER)
-    cut, cut_loss = train_step(state, batch, MODEL, OPTIMISER, widths=(3, 5, 7, 9))
+    cut, cut_loss = train_step(
+        state, batch, MODEL, OPTIMISER, plan=ComputePlan(widths=(3, 5, 7, 9))
+    )
     np.testing.assert_allclose(cut_loss, loss, rtol=1e-6)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
@@ -142,8 +145,8 @@ def test_mean_loss_weighs_captions_and_words_equally(tiny):
     """Batches of 5 leave a last one of 2, which must not count as 5."""
     data = CaptionSet.of(tiny.val)
     params = init_state(jax.random.key(0), MODEL, TRAINING).params
-    features = data.features[data.image_idxs]
-    expected = caption_loss(params, MODEL, features, data.captions)
+    batch = Batch(data.images.at(data.image_idxs), data.captions)
+    expected = caption_loss(params, MODEL, batch)
     measured = mean_loss(params, data, model=MODEL, batch_size=5)
     np.testing.assert_allclose(measured.per_caption, expected.per_caption, rtol=1e-5)
     np.testing.assert_allclose(measured.per_word, expected.per_word, rtol=1e-5)
@@ -169,7 +172,7 @@ def course_like(num, seed=0, vocab_size=1004, length=17, feature_dim=512):
         row[: len(words) + 2] = [1, *words, 2]
     features = rng.standard_normal((num, feature_dim)).astype(np.float32)
     idxs = np.arange(num, dtype=np.int32)
-    return Split(*map(jnp.asarray, (captions, idxs, features)), np.zeros(0, "S63"))
+    return Split(jnp.asarray(captions), jnp.asarray(idxs), as_image(features), np.zeros(0, "S63"))
 
 
 def overfit(num, num_iterations):

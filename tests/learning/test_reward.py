@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxcap.data.batches import CaptionSet
+from jaxcap.data.image import Image
 from jaxcap.data.references import references_of
 from jaxcap.learning.loop import TrainingConfig, fit, init_state
 from jaxcap.learning.optimiser import OptimiserConfig
@@ -88,7 +89,7 @@ def test_gradient_is_that_of_the_expected_reward():
 
     training = TrainingConfig(batch_size=5000, objective="cider", num_epochs=1)
     captions = jnp.zeros((3, 3), jnp.int32)
-    data = CaptionSet(captions, jnp.zeros(3, jnp.int32), feature)
+    data = CaptionSet(captions, jnp.zeros(3, jnp.int32), Image(feature))
     state = init_state(jax.random.key(1), model, training, params)
     features = jnp.repeat(feature, 1000, axis=0)
     gradient = jax.jit(lambda ids, rewards: reward_gradient(params, model, features, ids, rewards))

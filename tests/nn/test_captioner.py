@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from draws import normal, word_ids
 
+from jaxcap.data.batches import Batch
+from jaxcap.data.image import Image
 from jaxcap.nn.captioner import (
     Captioner,
     CaptionerConfig,
-    _dropout,
     _hidden_states,
     caption_loss,
     init_params,
@@ -19,6 +20,8 @@ from jaxcap.nn.captioner import (
     start,
     step,
 )
+from jaxcap.nn.plan import ComputePlan
+from jaxcap.nn.regularisation import drop
 
 N, T, D, V = 3, 6, 7, 11
 
@@ -76,7 +79,7 @@ def test_cell_state_from_the_features():
     assert not params["b_cell"].any()
     features, captions = example()
     _, grads = value_and_grad(
-        lambda p: caption_loss(p, model, features, captions).per_caption, params
+        lambda p: caption_loss(p, model, Batch(Image(features), captions)).per_caption, params
     )
     assert grads["W_cell"].any() and grads["b_cell"].any()
 
@@ -98,7 +101,7 @@ def test_fed_features_are_added_to_every_word_vector(cell):
         expected = compiled_logits(other, plain, features[n : n + 1], captions[n : n + 1])
         np.testing.assert_allclose(found[n], expected[0], rtol=1e-12)
     _, grads = value_and_grad(
-        lambda p: caption_loss(p, model, features, captions).per_caption, params
+        lambda p: caption_loss(p, model, Batch(Image(features), captions)).per_caption, params
     )
     assert np.abs(grads["W_feed"]).max() > 0
 
@@ -150,7 +153,7 @@ def test_loss_is_the_mean_of_the_captions_log_probabilities():
             if captions[n, t + 1] != 0:
                 nats -= float(log_probs[n, t, captions[n, t + 1]])
                 words += 1
-    loss = caption_loss(params, model, features, captions)
+    loss = caption_loss(params, model, Batch(Image(features), captions))
     assert float(loss.per_caption) == pytest.approx(nats / N, rel=1e-12)
     assert float(loss.per_word) == pytest.approx(nats / words, rel=1e-12)
 
@@ -161,7 +164,10 @@ def test_more_padding_changes_nothing():
     params = init_params(jax.random.key(0), model, jnp.float64)
     features, captions = example(jnp.float64)
     padded = jnp.pad(captions, ((0, 0), (0, 4)))
-    loss = lambda params, captions: caption_loss(params, model, features, captions).per_caption  # noqa: E731
+
+    def loss(params, captions):
+        return caption_loss(params, model, Batch(Image(features), captions)).per_caption
+
     value, grads = value_and_grad(loss, params, captions)
     value_padded, grads_padded = value_and_grad(loss, params, padded)
     assert float(value) == pytest.approx(float(value_padded), rel=1e-12)
@@ -175,7 +181,7 @@ def test_captions_without_words_give_zero_and_not_nan():
     features, captions = example()
     empty = jnp.zeros_like(captions)
     loss, grads = value_and_grad(
-        lambda params: sum(caption_loss(params, model, features, empty)), params
+        lambda params: sum(caption_loss(params, model, Batch(Image(features), empty))), params
     )
     assert float(loss) == 0
     assert not any(g.any() for g in jax.tree.leaves(grads))
@@ -233,7 +239,13 @@ def test_remat_gives_the_same_from_less(cell, vocab_size):
     features, captions = example(jnp.float64)
 
     def loss(params, remat):
-        loss = caption_loss(params, model, features, captions, jax.random.key(5), remat=remat)
+        loss = caption_loss(
+            params,
+            model,
+            Batch(Image(features), captions),
+            jax.random.key(5),
+            plan=ComputePlan(remat=remat),
+        )
         return loss.per_caption
 
     value, grads = value_and_grad(partial(loss, remat=False), params)
@@ -255,7 +267,9 @@ def test_remat_keeps_less_than_half_for_long_sequences(cell):
 
         def backward(params, features, captions):
             def states(params):
-                return _hidden_states(params, model, features, captions.T, None, remat=remat)
+                return _hidden_states(
+                    params, model, Image(features), captions.T, plan=ComputePlan(remat=remat)
+                )
 
             return jax.vjp(states, params)
 
@@ -280,7 +294,7 @@ def test_dropout_only_with_a_key_and_reproducible():
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
     x = jnp.ones((20_000,))
-    dropped = _dropout(jax.random.key(0), x, 0.25)
+    dropped = drop(jax.random.key(0), x, 0.25)
     assert float((dropped == 0).mean()) == pytest.approx(0.25, abs=0.02)
     assert float(dropped.mean()) == pytest.approx(1, abs=0.02)
 
@@ -294,7 +308,7 @@ def test_dropout_reaches_features_words_and_hidden_states(monkeypatch, feed):
         dropped.append(x.shape)
         return x
 
-    monkeypatch.setattr("jaxcap.nn.captioner._dropout", spy)
+    monkeypatch.setattr("jaxcap.nn.captioner.drop", spy)
     model = config(dropout=0.5, feed_features=feed)
     features, captions = example()
     logits(init_params(jax.random.key(0), model), model, features, captions, jax.random.key(1))

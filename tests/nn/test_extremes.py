@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from command_calls import call
 
-from jaxcap.data.batches import CaptionSet
+from jaxcap.data.batches import Batch, CaptionSet
+from jaxcap.data.image import Image
 from jaxcap.learning.loop import TrainingConfig, init_state, train_steps
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss, init_params
+from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.products import matmul_precision
+from jaxcap.nn.regularisation import Regularisation
 
 D, V, N, L = 6, 9, 3, 7
 CELLS = {
@@ -25,9 +28,12 @@ CELLS = {
 }
 WAYS = {
     "plain": {},
-    "smoothed, block": {"smoothing": 0.1, "block": 2},
-    "remat": {"remat": True},
-    "bfloat16, block, remat": {"precision": "bfloat16", "block": 2, "remat": True},
+    "smoothed, block": {"smoothing": 0.1, "plan": ComputePlan(block=2)},
+    "remat": {"plan": ComputePlan(remat=True)},
+    "bfloat16, block, remat": {
+        "precision": "bfloat16",
+        "plan": ComputePlan(block=2, remat=True),
+    },
 }
 
 # Inputs of another size are programs of their own, and compiling takes most of the time.
@@ -63,12 +69,17 @@ EXTREMES = {
 }
 
 
-@partial(jax.jit, static_argnames=("config", "precision", "smoothing", "block", "remat"))
-def gradients(config, params, features, captions, *, precision="float32", **ways):
+@partial(jax.jit, static_argnames=("config", "precision", "smoothing", "plan"))
+def gradients(
+    config, params, features, captions, *, precision="float32", smoothing=None, plan=ComputePlan()
+):
     key = jax.random.key(2) if config.dropout else None
+    rates = Regularisation(config.dropout or None, smoothing)
 
     def loss(params):
-        found = caption_loss(params, config, features, captions, key, **ways)
+        found = caption_loss(
+            params, config, Batch(Image(features), captions), key, regularisation=rates, plan=plan
+        )
         return found.per_caption, found.per_word
 
     with matmul_precision(precision):
@@ -149,7 +160,7 @@ def test_training_stays_finite(cell, precision, extreme):
         batch_size=1, matmul_precision=precision, optimiser=OptimiserConfig(clip_norm=5.0)
     )
     state = init_state(jax.random.key(0), config, training)
-    data = CaptionSet(captions, jnp.arange(N), features)
+    data = CaptionSet(captions, jnp.arange(N), Image(features))
     # Optax multiplies integers and floats.
     with jax.numpy_dtype_promotion("standard"):
         state, result = train_steps(state, data, model=config, training=training, count=50)

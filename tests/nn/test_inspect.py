@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from draws import normal, word_ids
 
+from jaxcap.data.batches import Batch
+from jaxcap.data.image import Image
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss, init_params, logits, start
 from jaxcap.nn.inspect import gate_activations, word_probabilities
 from jaxcap.nn.recurrent import CellParams, lstm_step
@@ -42,7 +44,7 @@ def test_probabilities_are_those_of_the_logits(cell):
 def test_probabilities_of_a_caption_multiply_to_its_loss():
     params, config, features, captions = example(init_cell=True)
     found = word_probabilities(params, config, features, captions, top=V)
-    loss = caption_loss(params, config, features, captions).per_caption
+    loss = caption_loss(params, config, Batch(Image(features), captions)).per_caption
     assert float(-jnp.log(found.written).sum() / N) == pytest.approx(float(loss), rel=1e-12)
     np.testing.assert_allclose(found.top.sum(axis=2), 1, rtol=1e-12)
 

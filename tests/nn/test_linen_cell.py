@@ -8,6 +8,8 @@ import pytest
 from draws import normal, word_ids
 from flax.traverse_util import unflatten_dict
 
+from jaxcap.data.batches import Batch
+from jaxcap.data.image import Image
 from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.captions import decode, sample
 from jaxcap.decoding.strategies import Greedy
@@ -102,7 +104,7 @@ def test_every_parameter_learns(cell):
     model = config(cell)
     params = init_params(jax.random.key(0), model)
     features, captions = example()
-    loss = lambda p: caption_loss(p, model, features, captions).per_caption  # noqa: E731
+    loss = lambda p: caption_loss(p, model, Batch(Image(features), captions)).per_caption  # noqa: E731
     grads = jax.jit(jax.grad(loss))(params)
     assert all(np.isfinite(g).all() and g.any() for g in jax.tree.leaves(grads))
 
@@ -119,7 +121,10 @@ def test_jaxcaps_lstm_by_its_path_equals_the_built_in_one():
     features, captions = example(jnp.float64)
 
     def gradient(params, model):
-        loss = lambda p: caption_loss(p, model, features, captions, jax.random.key(3)).per_caption  # noqa: E731
+        def loss(p):
+            batch = Batch(Image(features), captions)
+            return caption_loss(p, model, batch, jax.random.key(3)).per_caption
+
         return jax.jit(jax.value_and_grad(loss))(params)
 
     renamed = {f"cell/{k}" if k in ("Wx", "Wh", "b") else k: v for k, v in params.items()}

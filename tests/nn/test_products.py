@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from draws import normal, word_ids
 
+from jaxcap.data.batches import Batch
+from jaxcap.data.image import Image
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss, init_params
 from jaxcap.nn.products import matmul_precision, product
 
@@ -67,7 +69,7 @@ def test_loss_and_gradients_of_a_captioner_stay_near(cell):
     captions = word_ids(2, (6, 8), 1, 20)
 
     def loss(params):
-        return caption_loss(params, model, features, captions).per_caption
+        return caption_loss(params, model, Batch(Image(features), captions)).per_caption
 
     value, grads = jax.jit(jax.value_and_grad(loss))(params)
     with matmul_precision("bfloat16"):

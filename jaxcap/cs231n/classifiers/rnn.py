@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, Integer
 
 from jaxcap.cs231n.arrays import Dict, check_ids, common_dtype, to_numpy
 from jaxcap.decoding import captions as decoding
-from jaxcap.nn.captioner import CELLS, CaptionerConfig, Params, caption_loss
+from jaxcap.nn.captioner import CELLS, CaptionerConfig, Params, logits
+from jaxcap.nn.loss import temporal_softmax_loss
 
 # The order in which the course's code draws them from NumPy's generator.
 _DRAWN = ("W_embed", "W_proj", "b_proj", "Wx", "Wh", "b", "W_vocab", "b_vocab")
@@ -127,6 +128,10 @@ class CaptioningRNN:
 def _loss_and_grads(
     params: Params, config: CaptionerConfig, features: Array, captions: Array, null: int
 ) -> tuple[Array, Params]:
-    return jax.value_and_grad(
-        lambda params: caption_loss(params, config, features, captions, null=null).per_caption
-    )(params)
+    words, targets = captions[:, :-1], captions[:, 1:]
+
+    def loss(params: Params) -> Array:
+        each = logits(params, config, features, words)
+        return temporal_softmax_loss(each, targets, targets != null, len(captions)).per_caption
+
+    return jax.value_and_grad(loss)(params)
