@@ -22,6 +22,7 @@ from absl import app, flags
 from jaxcap.data.batches import CaptionSet
 from jaxcap.data.dataset import Split
 from jaxcap.data.image import as_image
+from jaxcap.data.seeds import split_seed
 from jaxcap.learning.loop import TrainingConfig, init_state, train_steps
 from jaxcap.learning.sweep import (
     Member,
@@ -66,7 +67,7 @@ def one_after_another(
     """What trains all members on the next minibatches, and the seconds that it took to compile."""
     configs = [member.configure(model, training) for member in found]
     states = [
-        init_state(jax.random.split(jax.random.key(member.seed))[1], *config)
+        init_state(split_seed(member.seed).state_key, *config)
         for member, config in zip(found, configs, strict=True)
     ]
     begin = time.perf_counter()

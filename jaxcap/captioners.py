@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
 from jaxcap.data.coco import training_captions
-from jaxcap.data.dataset import CaptionData, Split
-from jaxcap.datasets import load_dataset
+from jaxcap.data.dataset import Dataset, Split
+from jaxcap.data.seeds import split_seed
+from jaxcap.datasets import Placement, load_data
 from jaxcap.decoding.captions import caption_images
 from jaxcap.decoding.rules import Constraints
 from jaxcap.decoding.strategies import Strategy
@@ -69,39 +69,39 @@ class Captioners:
 
     def load_data(
         self, split: str, dataset: str | None = None, data_dir: str | None = None
-    ) -> CaptionData:
+    ) -> Dataset:
         """Load a split of the data that the first was trained on, or of what is named instead.
 
         Args:
             split: the split.
-            dataset, data_dir: as `load_dataset` takes them; None for both is the training's data.
+            dataset, data_dir: as `load_data` takes them; None for both is the training's data.
 
         Raises:
             ValueError: the data's vocabulary or features are not those of each captioner's
-                training; and what `load_dataset` raises.
+                training; and what `load_data` raises.
         """
         source = self.infos[0].source
         elsewhere = dataset is not None or data_dir is not None
-        data = load_dataset(
-            dataset if elsewhere else source["dataset"],
-            data_dir if elsewhere else source["data_dir"],
-            pca_features=source["pca_features"],
-            max_train=source["max_train"],
-            key=_data_key(self.infos[0]),
-            splits=[split],
+        data = load_data(
+            data_dir if elsewhere else source.data_dir,
+            dataset=dataset if elsewhere else source.dataset,
+            pca_features=source.pca_features,
+            max_train=source.max_train,
+            key=split_seed(self.infos[0].seed).data_key,
+            placement=Placement([split]),
         )
         for path, info in zip(self.paths, self.infos, strict=True):
-            info.check_vocabulary(data.vocabulary, data.folder, path)
-            info.check_data(data.identity(), data.folder, path)
+            info.check_vocabulary(data.vocabulary, data.where, path)
+            info.check_data(data.identity, data.where, path)
         return data
 
-    def seen(self, data: CaptionData) -> set[str]:
+    def seen(self, data: Dataset) -> set[str]:
         """The training captions of a data set that any of them was trained on."""
         return {
             caption
             for info in self.infos
             for caption in training_captions(
-                data, max_train=info.source["max_train"], key=_data_key(info)
+                data, max_train=info.source.max_train, key=split_seed(info.seed).data_key
             )
         }
 
@@ -133,8 +133,3 @@ class Captioners:
             constraints=constraints,
             max_length=max_length,
         )
-
-
-def _data_key(info: CheckpointInfo) -> Array:
-    """The key with which training drew its captions."""
-    return jax.random.split(jax.random.key(info.seed))[0]

@@ -1,68 +1,85 @@
-"""Which data set a command reads: the embedded scenes, or a folder in the course's layout."""
+"""Load a data set by name: the embedded scenes, or a folder in the course's layout."""
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import jax
 from jax.sharding import NamedSharding
 
 from jaxcap.data.coco import load_coco
-from jaxcap.data.dataset import SPLITS, CaptionData
+from jaxcap.data.dataset import SPLITS, Dataset, DataSource
 from jaxcap.scenes import ensure_scenes
 
 DATASETS = ("scenes", "coco")
 
 
-def load_dataset(
-    dataset: str | None = None,
-    data_dir: str | Path | None = None,
+class Placement(NamedTuple):
+    """Which splits are loaded, and where their rows go.
+
+    Attributes:
+        splits: names of the splits.
+        sharding: of the rows of the training split over devices; None for the default device.
+    """
+
+    splits: Sequence[str] = SPLITS
+    sharding: NamedSharding | None = None
+
+
+WHOLE = Placement()
+
+
+def load_data(
+    data_dir: str | os.PathLike[str] | None = None,
     *,
+    dataset: str | None = None,
     pca_features: bool | None = None,
     max_train: int | None = None,
     key: jax.Array | None = None,
-    splits: Sequence[str] = SPLITS,
-    sharding: NamedSharding | None = None,
-) -> CaptionData:
-    """Load the data set that a command's flags name.
+    placement: Placement = WHOLE,
+) -> Dataset:
+    """Load a data set; the embedded scenes unless you name a folder.
 
     Args:
-        dataset: "scenes", which is written first if it is not there, or "coco"; None is "coco" if
-            there is a `data_dir` and "scenes" otherwise.
-        data_dir: folder of the course's files, or where to keep the scenes instead of the user's
-            cache folder.
-        pca_features, max_train, key, splits, sharding: as `load_coco` takes them.
+        data_dir: folder in the course's layout, as `jaxcap.prepare` writes it; with
+            `dataset="scenes"` where to keep the scenes, by default your cache folder.
+        dataset: "scenes", written first if need be, or "coco"; None for "coco" where there is a
+            `data_dir` and "scenes" elsewhere.
+        pca_features: read the features that PCA reduced; None for those if they are there.
+        max_train: keep this many training captions, drawn with replacement.
+        key: random key of that draw.
+        placement: which splits, and on which devices.
+
+    Returns:
+        The data, on the default device or as `placement` says. Its `source` says how to load it
+        again.
 
     Raises:
-        ValueError: an unknown data set, or "coco" without a folder; and what `load_coco` raises.
+        FileNotFoundError: the folder or a file in it is missing.
+        ValueError: an argument or what a file holds is wrong; the message names it.
+        OSError: a file is broken, or the scenes cannot be written.
     """
-    dataset = dataset or ("coco" if data_dir else "scenes")
-    if dataset == "scenes":
-        folder = ensure_scenes(None if data_dir is None else Path(data_dir).expanduser())
-    elif dataset == "coco":
-        if not data_dir:
-            raise ValueError("--dataset=coco needs --data_dir, the folder of the course's files")
-        folder = Path(data_dir)
-    else:
-        raise ValueError(f"--dataset is {dataset}, expected one of {', '.join(DATASETS)}")
-    return load_coco(
-        folder,
+    folder = None if data_dir is None else Path(data_dir).expanduser()
+    chosen = dataset or ("coco" if folder else "scenes")
+    if chosen not in DATASETS:
+        raise ValueError(f"`dataset` is {chosen}, expected one of {', '.join(DATASETS)}")
+    if chosen == "coco" and folder is None:
+        raise ValueError('`dataset="coco"` needs `data_dir`, the folder of the course\'s files')
+    data = load_coco(
+        folder if chosen == "coco" and folder else ensure_scenes(folder),
         pca_features=pca_features,
         max_train=max_train,
         key=key,
-        splits=splits,
-        sharding=sharding,
+        splits=placement.splits,
+        sharding=placement.sharding,
     )
-
-
-def describe_source(
-    data: CaptionData, dataset: str | None, data_dir: str | None, max_train: int | None
-) -> dict[str, Any]:
-    """What a checkpoint keeps in order to load the same data again; plain JSON values."""
-    return {
-        "dataset": dataset,
-        "data_dir": data_dir and str(Path(data_dir).expanduser().absolute()),
-        "pca_features": data.pca_features,
-        "max_train": max_train,
-        "folder": str(data.folder),
-    }
+    source = DataSource(
+        dataset=dataset,
+        data_dir=None if folder is None else str(folder.absolute()),
+        pca_features=data.pca_features,
+        max_train=max_train,
+        folder=str(data.folder),
+    )
+    return replace(data, source=source)

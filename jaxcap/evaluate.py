@@ -19,11 +19,10 @@ from jaxcap.commands import run as command
 from jaxcap.commands.data import DATA_DIR, DATASET
 from jaxcap.commands.decoding import Decoding, read_decoding
 from jaxcap.commands.run import SEED
-from jaxcap.data.dataset import SPLITS
-from jaxcap.data.references import choose_images
+from jaxcap.data.dataset import SPLITS, choose_images
 from jaxcap.files.json import write_json
 from jaxcap.files.whole import replacing
-from jaxcap.scenes.pictures import open_picture
+from jaxcap.scenes import open_picture
 from jaxcap.scoring.evaluation import Evaluation, evaluate_results
 from jaxcap.scoring.results import write_results
 from jaxcap.scoring.sheet import best_and_worst, make_sheet

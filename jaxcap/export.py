@@ -43,8 +43,8 @@ def main() -> None:
                 f"{source.path(step)}: {name} has values beyond {DTYPE.value}: give --dtype=float32"
             )
     # Where the data lay means nothing elsewhere.
-    dataset = info.source["dataset"] or ("coco" if info.source["data_dir"] else "scenes")
-    about = {**info.source, "dataset": dataset, "data_dir": None, "folder": ""}
+    dataset = info.source.dataset or ("coco" if info.source.data_dir else "scenes")
+    about = dataclasses.replace(info.source, dataset=dataset, data_dir=None, folder="")
     info = dataclasses.replace(info, source=about)
     target = Checkpoints(output, create=True)
     path = target.save_captioner(step, small, info, source.load_validation(step))
@@ -52,7 +52,7 @@ def main() -> None:
     # Orbax notes in them where it wrote, and reads them from object stores only.
     for note in path.rglob("commit_success.txt"):
         note.unlink()
-    carry_projection(run, output, used=info.data["pca_features"])
+    carry_projection(run, output, used=info.data.pca_features)
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
     print(f"wrote {path}, {size / 1e6:.1f} MB")
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from PIL import Image
 
 import jaxcap
-from jaxcap.data.layout import PCA_FILE
+from jaxcap.data.coco_writing import PCA_FILE
 from jaxcap.data.projection import Projection
 from jaxcap.decoding.captions import caption_images
 from jaxcap.decoding.rules import Constraints
@@ -90,11 +90,11 @@ class PhotoCaptioner:
         checkpoints = Checkpoints(folder)
         step, (params, info) = checkpoints.load_newest(checkpoints.load_params, best=best)
         path = checkpoints.path(step)
-        stored = info.data.get("encoder")
-        name = encoder or (stored and stored["name"])
+        stored = info.data.encoder
+        name = encoder or (stored["name"] if stored else None)
         if name is None:
             raise ValueError(
-                f"{path}: was trained on the data {info.data['name']}, which does not say which "
+                f"{path}: was trained on the data {info.data.name}, which does not say which "
                 "encoder made its features: name it, as by --encoder=vgg16 --encoder_weights=FILE, "
                 "or train on data of jaxcap.prepare"
             )
@@ -201,14 +201,14 @@ def _small(photo: RGB) -> Image.Image:
 def _load_projection(
     folder: Path, path: Path, info: CheckpointInfo, encoder: Encoder
 ) -> Projection | None:
-    stored, width = info.data.get("pca"), info.model.feature_dim
+    stored, width = info.data.pca, info.model.feature_dim
     if stored is None and width == encoder.feature_dim:
         return None
     needs = (
         f"{path}: was trained on features of width {width}, and {encoder.name} makes "
         f"{encoder.feature_dim}"
     )
-    if not info.data["pca_features"]:
+    if not info.data.pca_features:
         raise ValueError(f"{needs}: name the encoder that made those features by --encoder")
     file = folder / PCA_FILE
     if not file.exists():

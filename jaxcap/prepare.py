@@ -1,23 +1,20 @@
-"""Prepare one's own images and captions for training.
+"""Prepare your images and captions for training.
 
 `python -m jaxcap.prepare --images DIR --captions FILE --output DIR`
 """
 
-import sys
-import time
 from pathlib import Path
 
 from absl import flags
-from tqdm import tqdm
 
 from jaxcap.commands import run as command
 from jaxcap.commands.encoder import ENCODER, ENCODER_WEIGHTS
 from jaxcap.commands.run import SEED
-from jaxcap.preparing.plan import Plan, PreparationConfig, plan_preparation
-from jaxcap.preparing.preparation import Preparation, check_output
+from jaxcap.preparing.plan import PreparationConfig
+from jaxcap.preparing.prepare import prepare
 from jaxcap.preparing.splits import DEFAULT_VAL_SHARE, SplitChoice
 from jaxcap.text.words import TOKENIZERS
-from jaxcap.vision.encoder import DEFAULT_ENCODER, load_encoder
+from jaxcap.vision.encoder import DEFAULT_ENCODER
 
 IMAGES = flags.DEFINE_string("images", None, "Folder of the images.", required=True)
 CAPTIONS = flags.DEFINE_string(
@@ -64,80 +61,27 @@ flags.declare_key_flag("encoder_weights")
 flags.declare_key_flag("seed")
 
 
-def main() -> int | None:
-    config = _config()
-    check_output(config.output, overwrite=config.overwrite)
-    plan = plan_preparation(config)
-    print("\n".join([*plan.notes, *plan.describe()]), flush=True)
-    _complain("missing", plan.missing)
-    weights = Path(ENCODER_WEIGHTS.value) if ENCODER_WEIGHTS.value else None
-    encoder = load_encoder(ENCODER.value or DEFAULT_ENCODER, weights)
-    with Preparation(plan, encoder) as preparation:
-        try:
-            _encode(preparation, plan)
-        except KeyboardInterrupt:
-            print("stopped: the same command goes on from here")
-            raise
-        done = preparation.finish()
-    _complain("not readable", [*done.unreadable.values()])
-    if done.unreadable:
-        print("\n".join(done.plan.describe()))
-    if done.variance is not None:
-        print(f"PCA: {config.pca} directions keep {done.variance:.1%} of the variance")
-    print(f"wrote {config.output}")
-
-
-def _config() -> PreparationConfig:
-    output = Path(OUTPUT.value).expanduser()
-    return PreparationConfig(
-        images=Path(IMAGES.value).expanduser(),
-        captions=Path(CAPTIONS.value).expanduser(),
-        output=output,
-        name=NAME.value or output.resolve().name,
-        splits=SplitChoice(
-            train_list=Path(TRAIN_LIST.value) if TRAIN_LIST.value else None,
-            val_list=Path(VAL_LIST.value) if VAL_LIST.value else None,
-            val_share=VAL_SHARE.value,
-            seed=SEED.value,
+def main() -> None:
+    prepare(
+        PreparationConfig(
+            images=IMAGES.value,
+            captions=CAPTIONS.value,
+            output=OUTPUT.value,
+            name=NAME.value,
+            splits=SplitChoice(TRAIN_LIST.value, VAL_LIST.value, VAL_SHARE.value, SEED.value),
+            tokenizer=TOKENIZER.value,
+            min_count=MIN_COUNT.value,
+            max_length=MAX_LENGTH.value,
+            pca=PCA.value,
+            encoder=ENCODER.value or DEFAULT_ENCODER,
+            encoder_weights=ENCODER_WEIGHTS.value,
+            batch_size=BATCH_SIZE.value,
+            strict=STRICT.value,
+            overwrite=OVERWRITE.value,
         ),
-        tokenizer=TOKENIZER.value,
-        min_count=MIN_COUNT.value,
-        max_length=MAX_LENGTH.value,
-        pca=PCA.value,
-        batch_size=BATCH_SIZE.value,
-        strict=STRICT.value,
-        overwrite=OVERWRITE.value,
+        verbose=True,
     )
-
-
-def _complain(what: str, images: tuple[str, ...] | list[str]) -> None:
-    """Name some of the images that are left out, and count them."""
-    for image in images[:10]:
-        print(f"{what}: {image}", file=sys.stderr)
-    if images:
-        print(
-            f"warning: {len(images)} images are {what} and left out with their captions; "
-            "report.json in the output lists them",
-            file=sys.stderr,
-        )
-
-
-def _encode(preparation: Preparation, plan: Plan) -> None:
-    """Encode with a progress bar on a terminal, and say how fast it went."""
-    before, total = preparation.store.num_done, len(plan.images)
-    if preparation.store.begun_again:
-        print("the features of an earlier start are of other images or another encoder: made again")
-    elif before:
-        print(f"resumed: {before:,} of {total:,} images are encoded already")
-    started = time.perf_counter()
-    quiet = not sys.stderr.isatty()
-    with tqdm(initial=before, total=total, unit="image", disable=quiet) as bar:
-        for count in preparation.encode():
-            bar.update(count)
-    seconds = time.perf_counter() - started
-    if total > before:
-        speed = (total - before) / seconds
-        print(f"encoded {total - before:,} images in {seconds:.1f} s, {speed:.1f} images/s")
+    print(f"wrote {Path(OUTPUT.value).expanduser()}")
 
 
 if __name__ == "__main__":

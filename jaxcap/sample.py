@@ -16,9 +16,8 @@ from jaxcap.commands import run as command
 from jaxcap.commands.data import DATA_DIR, DATASET
 from jaxcap.commands.decoding import read_decoding
 from jaxcap.commands.run import SEED
-from jaxcap.data.dataset import SPLITS
-from jaxcap.data.references import choose_images, references_of
-from jaxcap.scenes.pictures import open_picture
+from jaxcap.data.dataset import SPLITS, choose_images, references_of
+from jaxcap.scenes import open_picture
 from jaxcap.scoring.results import write_results
 from jaxcap.scoring.truth import captions_truth, knows_truth
 

@@ -22,9 +22,10 @@ from jaxcap.commands.data import DATA_DIR, DATASET
 from jaxcap.commands.run import SEED
 from jaxcap.commands.sweep import SEEDS, SWEEP, sweep
 from jaxcap.data.batches import ORDERS
-from jaxcap.data.dataset import SPLITS, CaptionData, Split
+from jaxcap.data.dataset import SPLITS, Dataset, Split
 from jaxcap.data.projection import carry_projection
-from jaxcap.datasets import describe_source, load_dataset
+from jaxcap.data.seeds import split_seed
+from jaxcap.datasets import Placement, load_data
 from jaxcap.learning import processes
 from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.interrupts import catch_interrupts
@@ -166,12 +167,11 @@ def _train_one() -> int:
         vocab_shards=scale_flags.VOCAB_SHARDS.value,
     )
     data = _load(SEED.value, sharding=layout and layout.rows)
-    _, state_key = jax.random.split(jax.random.key(SEED.value))
     processes.check_same(_digest(data), "flags or data")
     run = open_run(
         Path(CHECKPOINT_DIR.value).expanduser(),
         _describe(data),
-        state_key,
+        split_seed(SEED.value).state_key,
         resume=RESUME.value,
         overwrite=OVERWRITE.value,
         init_from=Path(INIT_FROM.value).expanduser() if INIT_FROM.value else None,
@@ -208,17 +208,15 @@ def _train_one() -> int:
 
 def _load(
     seed: int, splits: Sequence[str] = SPLITS, sharding: NamedSharding | None = None
-) -> CaptionData:
+) -> Dataset:
     """The data of a run with that seed."""
-    data_key, _ = jax.random.split(jax.random.key(seed))
-    return load_dataset(
-        DATASET.value,
+    return load_data(
         DATA_DIR.value,
+        dataset=DATASET.value,
         pca_features=PCA_FEATURES.value,
         max_train=MAX_TRAIN.value,
-        key=data_key,
-        splits=splits,
-        sharding=sharding,
+        key=split_seed(seed).data_key,
+        placement=Placement(splits, sharding),
     )
 
 
@@ -255,14 +253,14 @@ def _batch_shards() -> int | None:
     return scale_flags.BATCH_SHARDS.value
 
 
-def _digest(data: CaptionData) -> int:
+def _digest(data: Dataset) -> int:
     """Of what all processes must be given alike: the data, and the flags but for paths."""
     own = ("process_id", "data_dir", "checkpoint_dir", "init_from")
     flags = {name: value for name, value in _flag_values().items() if name not in own}
-    return zlib.crc32(json.dumps([flags, data.identity()]).encode()) >> 1
+    return zlib.crc32(json.dumps([flags, data.identity.to_json()]).encode()) >> 1
 
 
-def _describe(data: CaptionData) -> CheckpointInfo:
+def _describe(data: Dataset) -> CheckpointInfo:
     """What the flags ask for, on this data."""
     return CheckpointInfo(
         model=CaptionerConfig(
@@ -298,8 +296,8 @@ def _describe(data: CaptionData) -> CheckpointInfo:
             ),
         ),
         vocabulary=data.vocabulary,
-        data=data.identity(),
-        source=describe_source(data, DATASET.value, DATA_DIR.value, MAX_TRAIN.value),
+        data=data.identity,
+        source=data.source,
         seed=SEED.value,
     )
 
@@ -315,7 +313,7 @@ def _flag_values() -> dict[str, object]:
     }
 
 
-def _print_data(data: CaptionData) -> None:
+def _print_data(data: Dataset) -> None:
     counts = ", ".join(
         f"{split}: {arrays.num_captions:,} captions of {arrays.num_images:,} images"
         for split, arrays in data.splits.items()
@@ -331,7 +329,7 @@ def _print_start(run: Run) -> None:
         print(f"resumed {run.folder} at iteration {int(run.state.step)}")
 
 
-def _train(run: Run, data: CaptionData, stop: Callable[[], bool]) -> Progress:
+def _train(run: Run, data: Dataset, stop: Callable[[], bool]) -> Progress:
     """Train, print the notebook's log lines, and show a progress bar on a terminal."""
     start = int(run.state.step)
     progress = None

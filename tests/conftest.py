@@ -78,7 +78,7 @@ def info(tiny):
         ),
         training=TrainingConfig(batch_size=8, num_epochs=4, log_every=2, order="shuffle"),
         vocabulary=tiny.vocabulary,
-        data=tiny.identity(),
-        source={"dataset": "coco", "data_dir": str(tiny.folder), "folder": str(tiny.folder)},
+        data=tiny.identity,
+        source=tiny.source,
         seed=0,
     )

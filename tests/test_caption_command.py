@@ -59,8 +59,8 @@ def new(tmp_path_factory):
 def test_the_run_keeps_encoder_and_projection(work):
     checkpoints = Checkpoints(work / "run")
     _, info = checkpoints.load_newest(checkpoints.load_info)
-    assert info.data["encoder"]["name"] == "efficientnet-lite0"
-    assert info.data["pca"]["components"] == 5
+    assert info.data.encoder["name"] == "efficientnet-lite0"
+    assert info.data.pca["components"] == 5
     assert (work / "run/pca.h5").read_bytes() == (work / "data/pca.h5").read_bytes()
 
 
@@ -144,7 +144,7 @@ def test_a_run_that_does_not_know_its_encoder(work, tiny, tmp_path):
     checkpoints = Checkpoints(work / "run")
     step, info = checkpoints.load_newest(checkpoints.load_info)
     model = dataclasses.replace(info.model, feature_dim=6)
-    info = dataclasses.replace(info, model=model, data=tiny.identity())
+    info = dataclasses.replace(info, model=model, data=tiny.identity)
     state = init_state(jax.random.key(0), model, info.training)
     Checkpoints(tmp_path, create=True).save(state, info, Validation(1.0))
     match = "data tiny, which does not say which encoder.*--encoder=vgg16 --encoder_weights=FILE"

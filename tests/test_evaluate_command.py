@@ -14,7 +14,7 @@ from PIL import Image
 
 from jaxcap.captioners import Captioners
 from jaxcap.data.coco import SplitArrays, load_coco, write_coco
-from jaxcap.data.references import references_of
+from jaxcap.data.dataset import references_of
 from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.captions import caption_images
 from jaxcap.decoding.rules import vocabulary_constraints
@@ -269,7 +269,7 @@ def test_bad_input_is_one_sentence(work, tmp_path):
 
 def test_an_ensemble_sees_features_of_one_kind(work, tmp_path):
     state, info = newest(work / "two")
-    other = {**info.data, "encoder": {**info.data["encoder"], "version": "2"}}
+    other = dataclasses.replace(info.data, encoder={**info.data.encoder, "version": "2"})
     save(tmp_path / "other", state, dataclasses.replace(info, data=other))
     both = Captioners.load([work / "one", tmp_path / "other"])
     with pytest.raises(ValueError, match=r"other/360: was trained .* encoder \{'version': '2'\}"):

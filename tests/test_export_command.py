@@ -42,7 +42,7 @@ def test_parameters_are_rounded_and_nothing_else_is_kept(run, exported):
     items = {path.name for path in (exported / str(step)).iterdir()}
     assert {"params", "info", "validation"} <= items and "training" not in items
     assert str(run.parent) not in json.dumps(about.to_json())
-    assert about.source["data_dir"] is None
+    assert about.source.data_dir is None
     for file in exported.rglob("*"):
         assert not file.is_file() or str(exported.parent).encode() not in file.read_bytes(), file
 

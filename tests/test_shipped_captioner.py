@@ -17,11 +17,11 @@ def test_it_is_small_and_says_what_it_is():
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 20e6
     captioner = PhotoCaptioner.load(folder)
-    assert captioner.info.data["name"] == "flickr8k"
-    assert captioner.info.data["counts"]["train"]["images"] == 6000
+    assert captioner.info.data.name == "flickr8k"
+    assert captioner.info.data.counts["train"].images == 6000
     assert captioner.encoder.name == "efficientnet-lite0-288"
     assert all(np.isfinite(value).all() for value in captioner.params.values())
-    assert captioner.info.source["data_dir"] is None
+    assert captioner.info.source.data_dir is None
 
 
 def test_caption_needs_no_flag_and_no_download(tmp_path):

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import numpy as np
 
+from jaxcap.data.dataset import DataIdentity, DataSource
 from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.loop import TrainingConfig, init_state
 from jaxcap.learning.optimiser import OptimiserConfig
@@ -16,8 +17,8 @@ INFO = CheckpointInfo(
     model=CaptionerConfig(vocab_size=8, feature_dim=3, wordvec_dim=2, hidden_dim=4),
     training=TrainingConfig(optimiser=OptimiserConfig(clip_norm=5.0)),
     vocabulary=VOCABULARY,
-    data={"name": "tiny", "feature_dim": 3, "pca_features": True, "vocabulary_size": 8},
-    source={"dataset": "coco", "data_dir": "/data", "folder": "/data", "max_train": 50},
+    data=DataIdentity("tiny", {}, 9, 3, True, vocabulary_size=8),
+    source=DataSource("coco", "/data", max_train=50, folder="/data"),
     seed=0,
 )
 

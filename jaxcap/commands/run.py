@@ -12,7 +12,9 @@ import jax
 from absl import app, flags, logging
 from jax.errors import JaxRuntimeError
 
+from jaxcap.commands.messages import in_flags
 from jaxcap.files.cache import cache_folder
+from jaxcap.files.text import one_line
 from jaxcap.learning import processes
 
 SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
@@ -35,8 +37,9 @@ def run(
     anything there is an error. `connect` is called before JAX touches a device.
 
     An error that the library raises on bad input, or that the end of another process causes,
-    becomes one line on stderr and exit code 1. Compiled programs are kept between runs in the
-    user's cache folder, unless `JAX_COMPILATION_CACHE_DIR` names another.
+    becomes one line on stderr and exit code 1; arguments that it names are written as flags.
+    Compiled programs are kept between runs in the user's cache folder, unless
+    `JAX_COMPILATION_CACHE_DIR` names another.
     """
 
     def guarded(argv: list[str]) -> int | None:
@@ -62,14 +65,14 @@ def run(
         except Exception as error:
             said = processes.explain_loss(error)
             if said is None and isinstance(error, _ERRORS):
-                said = " ".join(str(error).split())
+                said = one_line(error)
             if TRACEBACK.value or said is None:
                 if not processes.joined():
                     raise
                 # What is raised would wait for the other processes.
                 traceback.print_exc()
             else:
-                print(f"error: {said}", file=sys.stderr)
+                print(f"error: {in_flags(said, _switches())}", file=sys.stderr)
             processes.leave(1)
             return 1
         except KeyboardInterrupt:
@@ -125,4 +128,10 @@ def _check_devices() -> None:
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     del category, filename, lineno, line
-    print(f"warning: {message}", file=file or sys.stderr)
+    print(f"warning: {in_flags(str(message), _switches())}", file=file or sys.stderr)
+
+
+def _switches() -> dict[str, bool]:
+    """The flags of the running command, and whether each is a switch."""
+    found = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    return {flag.name: bool(flag.boolean) for flag in found}

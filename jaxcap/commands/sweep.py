@@ -9,7 +9,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from jaxcap.data.dataset import CaptionData, Split
+from jaxcap.data.dataset import Dataset, Split
 from jaxcap.data.projection import carry_projection
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints
 from jaxcap.learning.interrupts import catch_interrupts
@@ -36,7 +36,7 @@ SEEDS = flags.DEFINE_integer(
 def sweep(
     folder: Path,
     info: CheckpointInfo,
-    data: CaptionData,
+    data: Dataset,
     train_split: Callable[[int], Split] | None,
     flag_values: dict[str, Any],
     *,
@@ -88,7 +88,7 @@ def sweep(
 
 def _train(
     run: SweepRun,
-    data: CaptionData,
+    data: Dataset,
     trains: list[Split],
     tensorboard: bool,
     stop: Callable[[], bool],

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from jaxcap.cs231n.arrays import Dict
 from jaxcap.data.dataset import SPLITS
-from jaxcap.datasets import load_dataset
+from jaxcap.datasets import load_data
 from jaxcap.text.vocabulary import decode_captions
 
 __all__ = ["decode_captions", "load_coco_data", "sample_coco_minibatch"]
@@ -56,9 +56,8 @@ def load_coco_data(
         )
     if not folder and COURSE_FOLDER.is_dir():
         folder = COURSE_FOLDER
-    loaded = load_dataset(
-        "coco" if folder else "scenes",
-        Path(folder) if folder else None,
+    loaded = load_data(
+        folder or None,
         pca_features=None if pca_features else False,
     )
     data: Dict[str, Any] = Dict()

@@ -6,8 +6,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageDraw
 
-from jaxcap.scenes.pictures import open_picture
-from jaxcap.vision.download import fetch_image
+from jaxcap.scenes import open_picture
 from jaxcap.vision.images import RGB
 
 _SIDE = 256
@@ -27,12 +26,7 @@ def image_from_url(url: str | bytes) -> RGB:
         (H, W, 3) uint8.
     """
     url = url.decode(errors="replace") if isinstance(url, bytes) else str(url)
-    try:
-        found = open_picture(url)
-        if found is None:
-            found = fetch_image(url) if url else "the data names no URL for this image"
-    except (OSError, ValueError) as error:
-        found = str(error)
+    found = open_picture(url, fetch=True) or "the data names no URL for this image"
     if isinstance(found, str):
         warnings.warn(f"a placeholder stands in for a picture: {found}", stacklevel=2)
         found = _placeholder(found)

@@ -6,11 +6,13 @@ at fault, what it holds, what was expected and what to do.
 
 from collections.abc import Mapping, Sequence
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Array, Float, Int, Integer, Shaped
 
-from jaxcap.data.dataset import SplitArrays
 from jaxcap.files.hdf5 import check_finite
+
+AnyArray = Shaped[Array, "..."] | Shaped[np.ndarray, "..."]
 
 
 def check_captions(
@@ -91,21 +93,38 @@ def check_widths(shapes: Mapping[str, tuple[int, ...]]) -> None:
         raise ValueError(f"{found}, expected rows of one length; take both from one data set")
 
 
-def check_arrays(split: str, arrays: SplitArrays, words: int) -> None:
-    """All of the above, for a split about to be written."""
-    for field, ndim in (("captions", 2), ("image_idxs", 1), ("features", 2)):
-        array = getattr(arrays, field)
+def check_arrays(
+    arrays: Sequence[AnyArray], names: Sequence[str], words: int, vocabulary: str
+) -> tuple[Int[np.ndarray, "M L"], Int[np.ndarray, "M"], Float[np.ndarray, "K D"]]:
+    """Check the captions, image indices and features of a split, in memory.
+
+    Args:
+        arrays: the three, of any integers and floats.
+        names: what messages call each.
+        words: number of words, V.
+        vocabulary: what messages call the words.
+
+    Returns:
+        The three as int32, int32 and float32.
+    """
+    integers, floats = ("integers", jnp.integer), ("floats", jnp.floating)
+    kinds = ((2, *integers), (1, *integers), (2, *floats))
+    for array, name, (ndim, kind, base) in zip(arrays, names, kinds, strict=True):
         if array.ndim != ndim or array.size == 0:
             raise ValueError(
-                f"{split}.{field} has shape {array.shape}, expected {ndim} dimensions, none empty"
+                f"{name} has shape {array.shape}, expected {ndim} dimensions, none empty"
             )
-    images = len(arrays.features)
-    check_captions(arrays.captions, f"{split}.captions", words, "the vocabulary")
-    check_one_a_caption(len(arrays.image_idxs), f"{split}.image_idxs", len(arrays.captions))
-    check_image_idxs(arrays.image_idxs, f"{split}.image_idxs", images, f"{split}.features")
-    check_finite(arrays.features, f"{split}.features")
-    if arrays.urls:
-        check_urls(arrays.urls, f"{split}.urls", images, f"{split}.features")
-        for i, url in enumerate(arrays.urls):
-            if not url or url.split() != [url]:
-                raise ValueError(f"{split}.urls[{i}] is {url!r}, expected text without blanks")
+        if not jnp.issubdtype(array.dtype, base):
+            raise ValueError(f"{name} has type {array.dtype}, expected {kind}")
+    captions, image_idxs, features = map(np.asarray, arrays)
+    check_captions(captions, names[0], words, vocabulary)
+    check_one_a_caption(len(image_idxs), names[1], len(captions))
+    check_image_idxs(image_idxs, names[1], len(features), names[2])
+    with np.errstate(over="ignore"):
+        features = features.astype(np.float32, copy=False)
+    check_finite(features, names[2])
+    return (
+        captions.astype(np.int32, copy=False),
+        image_idxs.astype(np.int32, copy=False),
+        features,
+    )

@@ -18,7 +18,6 @@ Everything is checked while it is read, so that what `load_coco` returns can be 
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,17 +35,18 @@ from jaxcap.data.checks import (
     check_urls,
     check_widths,
 )
-from jaxcap.data.coco_writing import write_coco
-from jaxcap.data.dataset import SPLITS, CaptionData, Split, SplitArrays
-from jaxcap.data.image import Image
-from jaxcap.data.layout import (
+from jaxcap.data.coco_writing import (
     CAPTIONS_FILE,
     DATASET_FILE,
     VOCABULARY_FILE,
     features_file,
     urls_file,
+    write_coco,
 )
+from jaxcap.data.dataset import SPLITS, Counts, Dataset, DataSource, Split, SplitArrays
+from jaxcap.data.image import Image
 from jaxcap.data.sharded import padding, read_features, read_sharded
+from jaxcap.files import AnyPath
 from jaxcap.files.hdf5 import find_dataset, open_hdf5, place, read_integers
 from jaxcap.files.json import read_json
 from jaxcap.files.text import quote, read_file
@@ -56,14 +56,14 @@ __all__ = ["SplitArrays", "load_coco", "training_captions", "write_coco"]
 
 
 def load_coco(
-    data_dir: str | PathLike[str],
+    data_dir: AnyPath,
     *,
     pca_features: bool | None = None,
     max_train: int | None = None,
     key: jax.Array | None = None,
     splits: Sequence[str] = SPLITS,
     sharding: NamedSharding | None = None,
-) -> CaptionData:
+) -> Dataset:
     """Load a data folder in the course's layout.
 
     Args:
@@ -87,9 +87,9 @@ def load_coco(
         OSError: a file is cut short or cannot be read.
     """
     if unknown := set(splits) - set(SPLITS):
-        raise ValueError(f"splits has {', '.join(sorted(unknown))}, expected some of {SPLITS}")
+        raise ValueError(f"`splits` has {', '.join(sorted(unknown))}, expected some of {SPLITS}")
     if max_train is not None and max_train < 1:
-        raise ValueError(f"max_train is {max_train}, expected at least 1, or None for all captions")
+        raise ValueError(f"`max_train` is {max_train}, expected 1 or more, or None for all")
     folder = Path(data_dir).expanduser()
     if pca_features is None:
         pca_features = _has_features(folder, True) or not _has_features(folder, False)
@@ -101,10 +101,10 @@ def load_coco(
         kept = None
         if max_train is not None:
             if key is None:
-                raise ValueError("max_train draws captions at random and needs a key")
+                raise ValueError("`max_train` draws captions at random and needs a `key`")
             rows = len(files["train"].captions)
             kept = _draw(rows, max_train, key)
-        return CaptionData(
+        return Dataset(
             name=about["name"],
             folder=folder,
             pca_features=pca_features,
@@ -120,20 +120,21 @@ def load_coco(
                 for split in splits
             },
             counts={
-                split: {"captions": len(datasets.captions), "images": len(datasets.features)}
+                split: Counts(len(datasets.captions), len(datasets.features))
                 for split, datasets in files.items()
             },
             caption_length=files["train"].captions.shape[1],
             feature_dim=files["train"].features.shape[1],
+            source=DataSource("coco", str(folder.absolute()), pca_features, max_train, str(folder)),
             encoder=about.get("encoder"),
             pca=about.get("pca") if pca_features else None,
         )
 
 
 def training_captions(
-    data: CaptionData, *, max_train: int | None = None, key: jax.Array | None = None
+    data: Dataset, *, max_train: int | None = None, key: jax.Array | None = None
 ) -> list[str]:
-    """The training captions of a data set as sentences, each once, read without the features.
+    """Spell the training captions of a data set, each once, read without the features.
 
     Args:
         data: a data set, whichever of its splits are loaded.
@@ -144,14 +145,21 @@ def training_captions(
         ValueError: it is not as `load_coco` expects it.
         OSError: it is cut short or cannot be read.
     """
-    with open_hdf5(data.folder / CAPTIONS_FILE) as file:
-        dataset = find_dataset(file, "train_captions", ndim=2, kind="integers")
-        captions = read_integers(dataset)
-        words = str(data.folder / VOCABULARY_FILE)
-        check_captions(captions, place(dataset), len(data.vocabulary), words)
+    if data.folder is None:
+        captions = np.asarray(data.train.captions)
+    else:
+        captions = _read_training_captions(data.folder, len(data.vocabulary))
     if max_train is not None and key is not None:
         captions = captions[_draw(len(captions), max_train, key)]
     return list(dict.fromkeys(map(data.vocabulary.decode, captions)))
+
+
+def _read_training_captions(folder: Path, words: int) -> Integer[np.ndarray, "M L"]:
+    with open_hdf5(folder / CAPTIONS_FILE) as file:
+        dataset = find_dataset(file, "train_captions", ndim=2, kind="integers")
+        captions = read_integers(dataset)
+        check_captions(captions, place(dataset), words, str(folder / VOCABULARY_FILE))
+    return captions
 
 
 def _draw(rows: int, max_train: int, key: jax.Array) -> Int[np.ndarray, "max_train"]:
@@ -170,7 +178,7 @@ def _check_files(folder: Path, pca_features: bool) -> None:
     if not folder.is_dir():
         found = "is not a folder" if folder.exists() else "no such folder"
         raise FileNotFoundError(
-            f"{folder}: {found}; --data_dir names the folder that holds {CAPTIONS_FILE}"
+            f"{folder}: {found}; `data_dir` names the folder that holds {CAPTIONS_FILE}"
         )
     features = [features_file(split, pca_features) for split in SPLITS]
     needed = [CAPTIONS_FILE, VOCABULARY_FILE, *features]
@@ -180,8 +188,9 @@ def _check_files(folder: Path, pca_features: bool) -> None:
     remedy = f"the data folder needs {', '.join(needed)}"
     others = [features_file(split, not pca_features) for split in SPLITS]
     if set(missing) <= set(features) and _has_features(folder, not pca_features):
-        flag = "--nopca_features" if pca_features else "--pca_features"
-        remedy = f"{' and '.join(others)} are there, and {flag} reads them"
+        remedy = (
+            f"{' and '.join(others)} are there, and `pca_features={not pca_features}` reads them"
+        )
     raise FileNotFoundError(f"{folder / missing[0]}: no such file; {remedy}")
 
 
@@ -198,7 +207,7 @@ def _read_about(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
         raise ValueError(f"{path}: name is {quote(name)}, expected the data set's name")
     if digest != vocabulary.digest:
         raise ValueError(
-            f"{path}: vocabulary_digest is {digest!s:.80}, but that of {VOCABULARY_FILE} is "
+            f"{path}: vocabulary_digest is {quote(digest)}, but that of {VOCABULARY_FILE} is "
             f"{vocabulary.digest}; put back the vocabulary that the captions were written with"
         )
     encoder = value.get("encoder")

@@ -7,7 +7,6 @@ chunk. `jaxcap.data.coco` says what the files hold.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,33 @@ from jaxcap.data.checks import (
     check_arrays,
     check_captions,
     check_finite,
+    check_urls,
     check_widths,
 )
 from jaxcap.data.dataset import SPLITS, SplitArrays
-from jaxcap.data.layout import (
-    CAPTIONS_FILE,
-    DATASET_FILE,
-    VOCABULARY_FILE,
-    features_file,
-    references_file,
-    urls_file,
-)
+from jaxcap.files import AnyPath
 from jaxcap.files.json import write_json
 from jaxcap.text.vocabulary import Vocabulary
+
+CAPTIONS_FILE = "coco2014_captions.h5"
+VOCABULARY_FILE = "coco2014_vocab.json"
+DATASET_FILE = "dataset.json"
+PCA_FILE = "pca.h5"
+
+
+def features_file(split: str, pca_features: bool) -> str:
+    """Name the file with a split's features."""
+    return f"{split}2014_vgg16_fc7{'_pca' if pca_features else ''}.h5"
+
+
+def urls_file(split: str) -> str:
+    """Name the file with a split's URLs."""
+    return f"{split}2014_urls.txt"
+
+
+def references_file(split: str) -> str:
+    """Name the file with a split's captions as people wrote them."""
+    return f"references_{split}.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +62,7 @@ class SplitTables:
 
 
 def write_coco(
-    folder: str | PathLike[str],
+    folder: AnyPath,
     vocabulary: Vocabulary,
     splits: Mapping[str, SplitArrays],
     *,
@@ -73,7 +86,10 @@ def write_coco(
     """
     _check_splits(splits, name)
     for split, arrays in splits.items():
-        check_arrays(split, arrays, len(vocabulary))
+        names = [f"{split}.{field}" for field in ("captions", "image_idxs", "features")]
+        given = (arrays.captions, arrays.image_idxs, arrays.features)
+        check_arrays(given, names, len(vocabulary), "the vocabulary")
+        _check_written_urls(split, arrays)
     for field in ("captions", "features"):
         check_widths({f"{s}.{field}": getattr(a, field).shape for s, a in splits.items()})
     tables = {s: SplitTables(a.captions, a.image_idxs, a.urls) for s, a in splits.items()}
@@ -85,7 +101,7 @@ def write_coco(
 
 
 def write_tables(
-    folder: str | PathLike[str],
+    folder: AnyPath,
     vocabulary: Vocabulary,
     tables: Mapping[str, SplitTables],
     *,
@@ -130,7 +146,7 @@ def write_tables(
 
 
 def write_features(
-    path: Path, shape: tuple[int, int], chunks: Iterable[Float[np.ndarray, "n D"]]
+    path: AnyPath, shape: tuple[int, int], chunks: Iterable[Float[np.ndarray, "n D"]]
 ) -> None:
     """Write a split's features chunk by chunk.
 
@@ -146,7 +162,7 @@ def write_features(
     with h5py.File(path, "w") as file:
         dataset = file.create_dataset("features", shape, np.float32, track_times=False)
         for chunk in chunks:
-            check_finite(chunk, f"{path.name}: features", row)
+            check_finite(chunk, f"{path}: features", row)
             if row + len(chunk) > shape[0] or chunk.shape[1] != shape[1]:
                 raise ValueError(f"{path}: got rows {chunk.shape} from row {row} on, for {shape}")
             dataset[row : row + len(chunk)] = chunk
@@ -157,9 +173,17 @@ def write_features(
 
 def _check_splits(splits: Mapping[str, Any], name: str) -> None:
     if set(splits) != set(SPLITS):
-        raise ValueError(f"splits has {', '.join(sorted(splits))}, expected {SPLITS}")
+        raise ValueError(f"`splits` has {', '.join(sorted(splits))}, expected {SPLITS}")
     if not name:
-        raise ValueError("name is empty, expected the data set's name")
+        raise ValueError("`name` is empty, expected the data set's name")
+
+
+def _check_written_urls(split: str, arrays: SplitArrays) -> None:
+    if arrays.urls:
+        check_urls(arrays.urls, f"{split}.urls", len(arrays.features), f"{split}.features")
+    for i, url in enumerate(arrays.urls):
+        if not url or url.split() != [url]:
+            raise ValueError(f"{split}.urls[{i}] is {url!r}, expected text without blanks")
 
 
 def _references(images: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:

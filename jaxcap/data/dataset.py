@@ -1,13 +1,16 @@
 """A data set in memory: captions, which image each belongs to, and the features of the images."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxcap.data.checks import AnyArray, check_arrays, check_widths
 from jaxcap.data.image import Image
 from jaxcap.text.vocabulary import Vocabulary
 
@@ -59,23 +62,163 @@ class Split:
         return self.images.num - self.padding[1]
 
 
-@dataclass(frozen=True, eq=False)
-class CaptionData:
-    """A data set: its vocabulary, the splits that were loaded, and what identifies it."""
+class Counts(NamedTuple):
+    """How many captions and images a split has."""
+
+    captions: int
+    images: int
+
+
+@dataclass(frozen=True)
+class DataIdentity:
+    """What a checkpoint records about the data that it was trained on.
+
+    Neither the choice of splits nor a subsample of the captions changes it.
+
+    Attributes:
+        name: of the data set.
+        counts: captions and images of each split, loaded or not.
+        caption_length: ids in a caption, L.
+        feature_dim: width of the features, D.
+        pca_features: whether PCA reduced the features.
+        encoder: what made the features, as `Encoder.describe` gives it; None if unknown.
+        pca: the projection that reduced them, as `Projection.describe` gives it; None if unknown.
+        vocabulary_size: number of words, V.
+        vocabulary_digest: SHA-256 of the words in their order.
+    """
 
     name: str
-    folder: Path
-    pca_features: bool
-    vocabulary: Vocabulary
-    splits: dict[str, Split]
-    counts: dict[str, dict[str, int]]
-    """The numbers of `captions` and `images` of each split in the files, loaded or not."""
+    counts: Mapping[str, Counts]
     caption_length: int
     feature_dim: int
-    encoder: dict[str, Any] | None = None
-    """What made the features, as `Encoder.describe` says it; None where nothing says so."""
-    pca: dict[str, Any] | None = None
-    """What identifies the projection of features that PCA reduced; None where nothing does."""
+    pca_features: bool
+    encoder: Mapping[str, Any] | None = None
+    pca: Mapping[str, Any] | None = None
+    vocabulary_size: int = 0
+    vocabulary_digest: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain JSON values."""
+        counts = {split: found._asdict() for split, found in self.counts.items()}
+        return {**asdict(self), "counts": counts}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "DataIdentity":
+        """Read what `to_json` gave; a ValueError names a field that is unknown or missing."""
+        _check_fields(cls, value)
+        counts = {split: Counts(**found) for split, found in value["counts"].items()}
+        return cls(**{**value, "counts": counts})
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """How to load a data set again, as a checkpoint records it.
+
+    Attributes:
+        dataset, data_dir, pca_features, max_train: arguments of `jaxcap.datasets.load_data`, with
+            an absolute `data_dir`. The name "arrays" is of `Dataset.from_arrays`, which no file
+            gives again.
+        folder: where the data lay; empty if nowhere.
+    """
+
+    dataset: str | None = None
+    data_dir: str | None = None
+    pca_features: bool | None = None
+    max_train: int | None = None
+    folder: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "DataSource":
+        """Read what `to_json` gave; a ValueError names a field that is unknown."""
+        _check_fields(cls, value)
+        return cls(**value)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set: its vocabulary, the splits that were loaded, and what identifies it.
+
+    Attributes:
+        name: of the data set.
+        folder: where its files lie; None for arrays.
+        pca_features: whether PCA reduced the features.
+        vocabulary: the V words.
+        splits: those that were loaded.
+        counts: captions and images of each split, loaded or not.
+        caption_length: ids in a caption, L.
+        feature_dim: width of the features, D.
+        source: how to load it again.
+        encoder: what made the features, as `Encoder.describe` gives it; None if unknown.
+        pca: the projection that reduced them, as `Projection.describe` gives it; None if unknown.
+    """
+
+    name: str
+    folder: Path | None
+    pca_features: bool
+    vocabulary: Vocabulary
+    splits: Mapping[str, Split]
+    counts: Mapping[str, Counts]
+    caption_length: int
+    feature_dim: int
+    source: DataSource
+    encoder: Mapping[str, Any] | None = None
+    pca: Mapping[str, Any] | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        captions: AnyArray,
+        image_idxs: AnyArray,
+        features: AnyArray,
+        words: Vocabulary | str | Iterable[str],
+        *,
+        val: tuple[AnyArray, AnyArray, AnyArray] | None = None,
+        name: str = "arrays",
+    ) -> "Dataset":
+        """Make a data set of arrays, checked as files are.
+
+        Args:
+            captions: (M, L) integers in [0, V), rows `<START> ... <END> <NULL> ...`.
+            image_idxs: (M,) integers in [0, K), the image of each caption.
+            features: (K, D) floats, a row an image; kept as float32.
+            words: the V words in the order of their ids, `<NULL>` first, as a list or separated by
+                spaces; or a vocabulary.
+            val: captions, image indices and features of the validation split.
+            name: of the data set.
+
+        Raises:
+            ValueError: an array has another shape or type, or a value is out of range; the message
+                names the argument and the row.
+        """
+        if not isinstance(words, Vocabulary):
+            words = Vocabulary(tuple(words.split() if isinstance(words, str) else words))
+        given = {"train": (captions, image_idxs, features)}
+        names = {"train": ("`captions`", "`image_idxs`", "`features`")}
+        if val is not None:
+            given["val"], names["val"] = val, ("`val[0]`", "`val[1]`", "`val[2]`")
+        splits = {}
+        for split, arrays in given.items():
+            found = map(jnp.asarray, check_arrays(arrays, names[split], len(words), "`words`"))
+            captions, image_idxs, features = found
+            splits[split] = Split(captions, image_idxs, Image(features), np.empty(0, "S1"))
+        for i, field in ((0, "captions"), (2, "features")):
+            check_widths({names[s][i]: getattr(found, field).shape for s, found in splits.items()})
+        train = splits["train"]
+        return cls(
+            name=name,
+            folder=None,
+            pca_features=False,
+            vocabulary=words,
+            splits=splits,
+            counts={s: Counts(x.num_captions, x.num_images) for s, x in splits.items()},
+            caption_length=train.captions.shape[1],
+            feature_dim=train.features.shape[1],
+            source=DataSource(dataset="arrays", pca_features=False),
+        )
 
     @property
     def train(self) -> Split:
@@ -87,27 +230,69 @@ class CaptionData:
         """The validation split; a ValueError if it was not loaded."""
         return self._split("val")
 
-    def identity(self) -> dict[str, Any]:
-        """Describe the files, fit for JSON, for a checkpoint to name what it was trained on.
+    @property
+    def where(self) -> str:
+        """The folder, or the name where there is none, for messages."""
+        return str(self.folder or self.name)
 
-        Neither the choice of splits nor a subsample of the captions changes it.
-        """
-        return {
-            "name": self.name,
-            "counts": {split: dict(numbers) for split, numbers in self.counts.items()},
-            "caption_length": self.caption_length,
-            "feature_dim": self.feature_dim,
-            "pca_features": self.pca_features,
-            "encoder": self.encoder,
-            "pca": self.pca,
-            "vocabulary_size": len(self.vocabulary),
-            "vocabulary_digest": self.vocabulary.digest,
-        }
+    @property
+    def identity(self) -> DataIdentity:
+        """What a checkpoint records about the data."""
+        return DataIdentity(
+            name=self.name,
+            counts=dict(self.counts),
+            caption_length=self.caption_length,
+            feature_dim=self.feature_dim,
+            pca_features=self.pca_features,
+            encoder=self.encoder,
+            pca=self.pca,
+            vocabulary_size=len(self.vocabulary),
+            vocabulary_digest=self.vocabulary.digest,
+        )
 
     def _split(self, name: str) -> Split:
         if name not in self.splits:
             raise ValueError(
-                f"{self.folder}: the split {name} was not loaded, only {', '.join(self.splits)}; "
-                "name it in load_coco's splits"
+                f"{self.where}: the split {name} was not loaded, only {', '.join(self.splits)}; "
+                + ("name it in `splits`" if self.folder else f"give `{name}` to from_arrays")
             )
         return self.splits[name]
+
+
+def choose_images(split: Split, num: int, key: Array) -> Int[np.ndarray, " K"]:
+    """Choose at most `num` different images that have captions in a split.
+
+    Args:
+        split: where to choose.
+        num: how many; all of them, in order, if there are no more.
+        key: random key of the choice.
+
+    Returns:
+        Rows of the features.
+    """
+    images = np.unique(np.asarray(split.image_idxs))
+    if num >= len(images):
+        return images
+    return images[np.asarray(jax.random.permutation(key, len(images)))[:num]]
+
+
+def references_of(
+    split: Split, images: Int[np.ndarray, " K"], vocabulary: Vocabulary
+) -> list[list[str]]:
+    """Spell the captions of each of `images`, in the order of the split, each once."""
+    image_idxs, captions = np.asarray(split.image_idxs), np.asarray(split.captions)
+    order = np.argsort(image_idxs, kind="stable")
+    first = np.searchsorted(image_idxs[order], images, side="left")
+    last = np.searchsorted(image_idxs[order], images, side="right")
+    return [
+        list(dict.fromkeys(vocabulary.decode(row) for row in captions[order[a:b]]))
+        for a, b in zip(first, last, strict=True)
+    ]
+
+
+def _check_fields(cls: type, value: Mapping[str, Any]) -> None:
+    needed = {field.name: field.default is MISSING for field in fields(cls)}
+    if unknown := sorted(set(value) - set(needed)):
+        raise ValueError(f"{cls.__name__} has the unknown field {unknown[0]!r}")
+    if missing := [name for name in needed if needed[name] and name not in value]:
+        raise ValueError(f"{cls.__name__} lacks the field {missing[0]!r}")

@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
-from jaxcap.data.layout import PCA_FILE
+from jaxcap.data.coco_writing import PCA_FILE
+from jaxcap.files import AnyPath
 from jaxcap.files.hdf5 import find_dataset, open_hdf5, read_floats
 from jaxcap.files.whole import replacing
 
@@ -43,14 +44,14 @@ class Projection:
             "digest": hashlib.sha256(contents).hexdigest()[:12],
         }
 
-    def save(self, path: Path) -> None:
+    def save(self, path: AnyPath) -> None:
         """Write the projection; equal ones give equal bytes."""
         with h5py.File(path, "w") as file:
             file.create_dataset("mean", data=self.mean[None], track_times=False)
             file.create_dataset("components", data=self.components, track_times=False)
 
     @classmethod
-    def load(cls, path: Path) -> "Projection":
+    def load(cls, path: AnyPath) -> "Projection":
         """Read a projection.
 
         Raises:
@@ -137,23 +138,24 @@ def check_components(num_components: int, images: int, width: int) -> None:
     most = min(images - 1, width)
     if not 1 <= num_components <= most:
         raise ValueError(
-            f"--pca is {num_components}, expected 1 to {most}, for there are {images} training "
+            f"`pca` is {num_components}, expected 1 to {most}, for there are {images} training "
             f"images of {width} features"
         )
 
 
-def carry_projection(data_folder: Path, run_folder: Path, *, used: bool) -> None:
+def carry_projection(data_folder: AnyPath | None, run_folder: AnyPath, *, used: bool) -> None:
     """Keep a copy of the projection in a run's folder, or see that none is there.
 
     Args:
-        data_folder: of the data set, with a projection or without.
+        data_folder: of the data set, with a projection or without; None where it has no folder.
         run_folder: of the run.
         used: whether the run is trained on features that PCA reduced.
     """
-    source, target = data_folder / PCA_FILE, run_folder / PCA_FILE
-    if source.resolve() == target.resolve():
+    source = None if data_folder is None else Path(data_folder, PCA_FILE)
+    target = Path(run_folder, PCA_FILE)
+    if source is not None and source.resolve() == target.resolve():
         return
-    if used and source.exists():
+    if used and source is not None and source.exists():
         with replacing(target) as partial:
             shutil.copyfile(source, partial)
     else:

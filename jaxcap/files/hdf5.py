@@ -10,14 +10,14 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import h5py
 import numpy as np
 from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]  (a compiled module)
 from jaxtyping import Float, Integer
 
-from jaxcap.files.text import list_names
+from jaxcap.files import AnyPath
+from jaxcap.files.text import check_file, list_names, one_line
 
 _CHUNK_BYTES = 16 << 20
 _SMALL_BYTES = 1 << 30
@@ -29,7 +29,7 @@ _XLA_ALIGNMENT = 64
 
 
 @contextmanager
-def open_hdf5(path: Path) -> Iterator[h5py.File]:
+def open_hdf5(path: AnyPath) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading.
 
     Raises:
@@ -37,10 +37,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         ValueError: the file is not HDF5.
         OSError: the file is cut short, broken or not to be read.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    if not path.is_file():
-        raise ValueError(f"{path}: is not a file, expected an HDF5 file")
+    path = check_file(path, expected="an HDF5 file")
     with path.open("rb") as file:
         head = file.read(16)
     if not h5py.is_hdf5(path):
@@ -185,5 +182,6 @@ def _naming(where: str) -> Iterator[None]:
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, ValueError) and str(error).startswith(where):
             raise
-        detail = " ".join(str(error).strip("'").split())
+        # KeyErrors come in quotation marks.
+        detail = one_line(str(error).strip("'"))
         raise OSError(f"{where}: cannot be read: {detail}; copy or download it again") from error

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jaxcap.files.text import read_file
+from jaxcap.files import AnyPath
+from jaxcap.files.text import decode, read_file
 
 # UTF-32 little endian begins with the mark of UTF-16, so that it counts as one.
 _MARKS = {
@@ -22,7 +23,7 @@ DEEPEST = 100
 """Levels of the most deeply nested JSON; what walks through it may need many calls a level."""
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: AnyPath) -> dict[str, Any]:
     """Read one JSON object.
 
     Args:
@@ -41,7 +42,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_json_value(path: Path) -> Any:
+def read_json_value(path: AnyPath) -> Any:
     """Read any JSON value.
 
     Args:
@@ -63,16 +64,10 @@ def read_json_value(path: Path) -> Any:
                 f"{path}: begins with a byte-order mark of {encoding}; "
                 "save it as UTF-8 without a byte-order mark"
             )
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: byte {error.start} is not UTF-8 (0x{raw[error.start]:02x}); save it as UTF-8"
-        ) from None
-    return parse_json(path, text)
+    return parse_json(path, decode(path, raw))
 
 
-def parse_json(path: Path, text: str) -> Any:
+def parse_json(path: AnyPath, text: str) -> Any:
     """Take JSON apart, of at most `DEEPEST` levels.
 
     Args:
@@ -122,6 +117,6 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return bool(inner)
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: AnyPath, value: dict[str, Any]) -> None:
     """Write one JSON object in ASCII, the same bytes for the same value."""
-    path.write_bytes(json.dumps(value).encode("ascii") + b"\n")
+    Path(path).write_bytes(json.dumps(value).encode("ascii") + b"\n")

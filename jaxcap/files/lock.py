@@ -9,13 +9,14 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from jaxcap.files.whole import replacing
+from jaxcap.files import AnyPath
+from jaxcap.files.whole import replacing, unwritable
 
 LOCK_FILE, HOLDER_FILE = ".lock", ".lock.json"
 
 
 class FolderLock:
-    """Keeps other processes out of a folder; a context manager.
+    """Keep other processes out of a folder; a context manager.
 
     The operating system lets go of the lock when the process ends, however it does, so that what a
     killed process leaves behind is no obstacle.
@@ -29,9 +30,9 @@ class FolderLock:
         OSError: on entering, if the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, remedy: str):
-        self._folder, self._remedy = folder, remedy
-        self._lock = FileLock(folder / LOCK_FILE)
+    def __init__(self, folder: AnyPath, remedy: str):
+        self._folder, self._remedy = Path(folder), remedy
+        self._lock = FileLock(self._folder / LOCK_FILE)
 
     def __enter__(self) -> "FolderLock":
         try:
@@ -46,9 +47,7 @@ class FolderLock:
             ) from None
         except OSError as error:
             self.release()
-            raise OSError(
-                f"{self._folder}: cannot be written ({error.strerror}): {self._remedy}"
-            ) from error
+            raise unwritable(self._folder, error, self._remedy) from error
         return self
 
     def __exit__(

@@ -18,7 +18,8 @@ from jaxtyping import Float
 from numpy.lib import format as npy
 from safetensors import safe_open
 
-from jaxcap.files.text import list_names
+from jaxcap.files import AnyPath
+from jaxcap.files.text import check_file, list_names, one_line, plain
 
 _CONVERT = (
     "convert it once, where PyTorch is installed: safetensors.torch.save_file("
@@ -32,7 +33,7 @@ _LARGEST_HEADER = 1 << 16
 
 
 def read_tensors(
-    path: Path, shapes: Mapping[str, tuple[int, ...]]
+    path: AnyPath, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """Read the tensors of a network from a file; others in the file are not looked at.
 
@@ -59,7 +60,7 @@ def read_tensors(
         return {name: _check(name, get(name), shapes[name]) for name in shapes}
 
 
-def read_all_tensors(path: Path) -> dict[str, np.ndarray]:
+def read_all_tensors(path: AnyPath) -> dict[str, np.ndarray]:
     """Read every tensor of a file by its name, of whatever shape and type it is.
 
     Args:
@@ -74,9 +75,9 @@ def read_all_tensors(path: Path) -> dict[str, np.ndarray]:
         return {name: get(name) for name in sorted(names)}
 
 
-def digest(path: Path) -> str:
+def digest(path: AnyPath) -> str:
     """Name a file by its contents: the first 12 hexadecimal digits of its SHA-256."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
@@ -88,12 +89,9 @@ _Tensors = tuple[set[str], Callable[[str], np.ndarray]]
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[_Tensors]:
+def _reading(path: AnyPath) -> Iterator[_Tensors]:
     """Open a file; what is raised about it names it."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    if not path.is_file():
-        raise ValueError(f"{path}: is not a file, expected a .safetensors or .npz file")
+    path = check_file(path, expected="a .safetensors or .npz file")
     if path.suffix not in (".safetensors", ".npz"):
         raise ValueError(f"{path}: expected a .safetensors or .npz file; {_CONVERT}")
     with _naming(path), _open(path) as tensors:
@@ -109,8 +107,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: {error}") from None
     # A broken file shows in errors of many kinds: zlib's, zipfile's, safetensors' own.
     except Exception as error:
-        detail = " ".join(str(error).split())
-        raise OSError(f"{path}: broken or cut short: {detail}; copy it again") from error
+        raise OSError(f"{path}: broken or cut short: {one_line(error)}; copy it again") from error
 
 
 @contextmanager
@@ -132,7 +129,7 @@ def _check_sizes(file: zipfile.ZipFile) -> None:
             _check_header(entry, stream)
         if entry.file_size > max(_SMALL_BYTES, _MOST_UNPACKED * entry.compress_size):
             raise _Wrong(
-                f"{entry.filename:.80} unpacks {entry.compress_size:,} bytes to "
+                f"{plain(entry.filename)} unpacks {entry.compress_size:,} bytes to "
                 f"{entry.file_size:,}, more than weights do; save it by np.savez"
             )
 
@@ -145,13 +142,13 @@ def _check_header(entry: zipfile.ZipInfo, stream: Any) -> None:
     headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     version = npy.read_magic(start)
     if version not in headers:
-        raise _Wrong(f"{entry.filename:.80} is of npy version {version}, expected plain arrays")
+        raise _Wrong(f"{plain(entry.filename)} is of npy version {version}, expected plain arrays")
     shape, _, dtype = headers[version](start)
     declared = math.prod(shape) * dtype.itemsize
     if not dtype.hasobject and declared > entry.file_size:
         raise _Wrong(
-            f"{entry.filename:.80} has {entry.file_size:,} bytes and declares {declared:,}: it was "
-            "cut short; copy it again"
+            f"{plain(entry.filename)} has {entry.file_size:,} bytes and declares {declared:,}: it "
+            "was cut short; copy it again"
         )
 
 
@@ -160,13 +157,13 @@ def _get(file: Any, name: str) -> np.ndarray:
         array = file[name]
         if isinstance(array, np.ndarray):
             return array
-        raise _Wrong(f"{name:.80} is no array; save plain arrays, as np.savez does")
+        raise _Wrong(f"{plain(name)} is no array; save plain arrays, as np.savez does")
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise
         raise _Wrong(
-            f"{name} holds pickled Python objects, which are never read: save plain arrays, as in "
-            "np.savez('model.npz', **params)"
+            f"{plain(name)} holds pickled Python objects, which are never read: save plain arrays, "
+            "as in np.savez('model.npz', **params)"
         ) from None
 
 

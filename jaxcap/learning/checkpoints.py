@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 import jax
 import orbax.checkpoint as ocp
 
+from jaxcap.data.dataset import DataIdentity, DataSource
 from jaxcap.learning import checksums, processes
 from jaxcap.learning.loop import TrainingConfig, TrainState
 from jaxcap.learning.optimiser import OptimiserConfig
@@ -64,22 +65,23 @@ class CheckpointInfo:
         model: shape of the captioner.
         training: how it was trained.
         vocabulary: what its word ids mean.
-        data: identity of the data set, as `CaptionData.identity` gives it.
-        source: the arguments with which the data set is loaded again.
+        data: identity of the data set, `Dataset.identity`.
+        source: how to load the data set again, `Dataset.source`.
         seed: of the run.
     """
 
     model: CaptionerConfig
     training: TrainingConfig
     vocabulary: Vocabulary
-    data: dict[str, Any]
-    source: dict[str, Any]
+    data: DataIdentity
+    source: DataSource
     seed: int
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain JSON values, with the format's version."""
         fields = dataclasses.asdict(self)
         fields["vocabulary"] = list(self.vocabulary.idx_to_word)
+        fields["data"], fields["source"] = self.data.to_json(), self.source.to_json()
         return {"format": FORMAT, **fields}
 
     @classmethod
@@ -109,12 +111,12 @@ class CheckpointInfo:
             model=model,
             training=TrainingConfig(**training),
             vocabulary=Vocabulary(tuple(value["vocabulary"])),
-            data=value["data"],
-            source=value["source"],
+            data=DataIdentity.from_json(value["data"]),
+            source=DataSource.from_json(value["source"]),
             seed=value["seed"],
         )
 
-    def check_vocabulary(self, vocabulary: Vocabulary, source: Path, where: Path) -> None:
+    def check_vocabulary(self, vocabulary: Vocabulary, source: str | Path, where: Path) -> None:
         """Refuse words other than the checkpoint's, even as many in another order.
 
         Args:
@@ -139,7 +141,7 @@ class CheckpointInfo:
             f"({vocabulary.digest[:12]}){differ}: give the data it was trained on, or train anew"
         )
 
-    def check_data(self, data: dict[str, Any], source: Path, where: Path) -> None:
+    def check_data(self, data: DataIdentity, source: str | Path, where: Path) -> None:
         """Refuse data whose features another model made; `data` is the identity of what is used.
 
         Raises:
@@ -147,7 +149,7 @@ class CheckpointInfo:
                 message names both.
         """
         for field in ("name", "feature_dim", "pca_features", "encoder", "pca"):
-            before, now = self.data.get(field), data.get(field)
+            before, now = getattr(self.data, field), getattr(data, field)
             if before != now:
                 before, now = _differing(before, now)
                 raise ValueError(
@@ -184,8 +186,8 @@ class CheckpointInfo:
             **dataclasses.asdict(self.model),
             **training,
             **dataclasses.asdict(self.training.optimiser),
-            **{f"data {name}": value for name, value in self.data.items()},
-            "max_train": self.source.get("max_train"),
+            **{f"data {name}": value for name, value in self.data.to_json().items()},
+            "max_train": self.source.max_train,
             "seed": self.seed,
         }
 

@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
 from jaxcap.data.batches import Batch, CaptionSet, draw_rows
-from jaxcap.data.dataset import Split
+from jaxcap.data.dataset import Split, choose_images, references_of
 from jaxcap.data.image import Image, as_image
-from jaxcap.data.references import choose_images, references_of
 from jaxcap.decoding.sampling import Sampling, draw_captions
 from jaxcap.learning.loop import (
     Steps,

@@ -19,7 +19,7 @@ from typing import Any
 
 import jax
 
-from jaxcap.data.dataset import CaptionData
+from jaxcap.data.dataset import Dataset
 from jaxcap.files.lock import FolderLock
 from jaxcap.files.whole import replacing
 from jaxcap.learning import processes
@@ -66,7 +66,7 @@ class Run:
 
     def train(
         self,
-        data: CaptionData,
+        data: Dataset,
         *,
         save_every: int = 1,
         tensorboard: bool = True,
@@ -136,7 +136,7 @@ class Run:
                 if stopping:
                     return
 
-    def _cider(self, data: CaptionData) -> Callable[[Params], float]:
+    def _cider(self, data: Dataset) -> Callable[[Params], float]:
         score = ValidationCider(self.info.model, data, self.info.training.val_images)
         layout = self.layout
         if layout is None:
@@ -271,7 +271,7 @@ def _go_on(
     checkpoints = Checkpoints(folder, create=True)
     like = _placed(init_state(state_key, info.model, info.training), layout)
     step, found = checkpoints.load_newest(checkpoints.load_info)
-    found.check_vocabulary(info.vocabulary, Path(info.source.get("folder", "")), folder)
+    found.check_vocabulary(info.vocabulary, info.source.folder, folder)
     found.check_same_run(info, folder)
     step, state = checkpoints.load_newest(lambda step: checkpoints.load_state(step, like))
     processes.check_same(step, "a newest checkpoint")
@@ -300,14 +300,14 @@ def validation_of(progress: Progress, training: TrainingConfig) -> Validation:
 
 
 def _num_captions(info: CheckpointInfo) -> int:
-    return info.source.get("max_train") or info.data["counts"]["train"]["captions"]
+    return info.source.max_train or info.data.counts["train"].captions
 
 
 def initial_params(folder: Path, info: CheckpointInfo) -> Params:
     """The parameters of the run in `folder`, refused where `info` needs others."""
     checkpoints = Checkpoints(folder)
     _, (params, found) = checkpoints.load_newest(checkpoints.load_params)
-    found.check_vocabulary(info.vocabulary, Path(info.source.get("folder", "")), folder)
+    found.check_vocabulary(info.vocabulary, info.source.folder, folder)
     ours, theirs = info.model.parameter_shapes(), found.model.parameter_shapes()
     for name in theirs | ours:
         if ours.get(name) != theirs.get(name):

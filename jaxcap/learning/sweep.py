@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 
 from jaxcap.data.batches import CaptionSet
 from jaxcap.data.dataset import Split
+from jaxcap.data.seeds import split_seed
 from jaxcap.learning.loop import (
     Progress,
     StepsResult,
@@ -198,7 +199,7 @@ def init_states(
 ) -> TrainState:
     """The members' states before the first minibatch, as the command draws them, stacked."""
     states = [
-        init_state(jax.random.split(jax.random.key(member.seed))[1], *_shape(program), params)
+        init_state(split_seed(member.seed).state_key, *_shape(program), params)
         for member in members
     ]
     return jax.tree.map(lambda *parts: jnp.stack(parts), *states)

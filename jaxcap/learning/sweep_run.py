@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxcap.data.dataset import CaptionData, Split
+from jaxcap.data.dataset import Dataset, Split
 from jaxcap.files.lock import FolderLock
 from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints, Validation
 from jaxcap.learning.loop import TrainState
@@ -96,7 +96,7 @@ class SweepRun:
 
     def train(
         self,
-        data: CaptionData,
+        data: Dataset,
         trains: Sequence[Split] = (),
         *,
         tensorboard: bool = True,

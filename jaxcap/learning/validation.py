@@ -3,8 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxcap.data.dataset import CaptionData
-from jaxcap.data.references import choose_images, references_of
+from jaxcap.data.dataset import Dataset, choose_images, references_of
 from jaxcap.decoding.captions import caption_images
 from jaxcap.nn.captioner import CaptionerConfig, Params
 from jaxcap.scoring.scores import Scorer
@@ -24,7 +23,7 @@ class ValidationCider:
         ValueError: that is only one image, whose score would be 0 whatever the caption.
     """
 
-    def __init__(self, model: CaptionerConfig, data: CaptionData, num: int):
+    def __init__(self, model: CaptionerConfig, data: Dataset, num: int):
         self._model, self._vocabulary = model, data.vocabulary
         images = choose_images(data.val, num, jax.random.key(0))
         if len(images) < 2:

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jaxcap.files import AnyPath
 from jaxcap.files.json import parse_json
-from jaxcap.files.text import LONGEST_CAPTION, quote, read_file, too_long
+from jaxcap.files.text import LONGEST_CAPTION, plain, quote, read_text, too_long
 
 _SPLITS = {"train": "train", "restval": "train", "val": "val", "dev": "val", "test": "test"}
 _COCO_FORM = (
@@ -65,7 +66,7 @@ class CaptionFile:
     repeated: int
 
 
-def read_caption_file(path: Path) -> CaptionFile:
+def read_caption_file(path: AnyPath) -> CaptionFile:
     """Read a caption file of any of the formats above.
 
     Raises:
@@ -74,14 +75,8 @@ def read_caption_file(path: Path) -> CaptionFile:
             message names the file and the entry, and for JSON shows the form expected.
         OSError: it cannot be read.
     """
-    raw = read_file(path, expected="one with captions")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise ValueError(
-            f"{path}: line {line} is not UTF-8 (byte 0x{raw[error.start]:02x}); save it as UTF-8"
-        ) from None
+    path = Path(path)
+    text = read_text(path, expected="one with captions")
     if not text.strip():
         raise ValueError(f"{path}: is empty, expected captions")
     if text.lstrip()[0] in "{[":
@@ -96,7 +91,7 @@ def read_caption_file(path: Path) -> CaptionFile:
         if split is not None:
             if found.split not in (None, split):
                 raise ValueError(
-                    f"{path}: {quote(image)[1:-1]} is in the splits {found.split} and {split}"
+                    f"{path}: {plain(image)} is in the splits {found.split} and {split}"
                 )
             found.split = split
         if caption is None:
@@ -151,7 +146,7 @@ def _coco_entries(path: Path, value: dict[str, Any]) -> Iterator[Entry]:
         number = _field(path, image, where, "id", (int, str), _COCO_FORM)
         if number in names:
             raise ValueError(
-                f"{path}: {where} has the id {quote(number)} of {names[number]:.80} once more"
+                f"{path}: {where} has the id {quote(number)} of {plain(names[number])} once more"
             )
         names[number] = _field(path, image, where, "file_name", str, _COCO_FORM)
         yield names[number], None, None

@@ -9,13 +9,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxcap.files.text import one_line
 from jaxcap.preparing.store import FeatureStore
 from jaxcap.vision.encoder import Features
 from jaxcap.vision.images import RGB, open_image
 
 _THREADS = min(os.cpu_count() or 1, 16)
 
-Prepared = UInt8[np.ndarray, "S S 3"]
+Pixels = UInt8[np.ndarray, "S S 3"]
 
 
 @runtime_checkable
@@ -31,7 +32,7 @@ class ImageEncoder(Protocol):
         """What the features depend on."""
         ...
 
-    def prepare(self, image: RGB) -> Prepared:
+    def prepare(self, image: RGB) -> Pixels:
         """Bring a picture to the size that `encode_prepared` takes."""
         ...
 
@@ -63,7 +64,7 @@ def encode_images(
     """
     pending = list(store.pending())
     _check(store.unreadable, store, strict)
-    futures: dict[int, list[Future[Prepared | str]]] = {}
+    futures: dict[int, list[Future[Pixels | str]]] = {}
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode")
     try:
         for place, batch in enumerate(pending):
@@ -86,17 +87,15 @@ def encode_images(
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(path: Path, encoder: ImageEncoder) -> Prepared | str:
+def _decode(path: Path, encoder: ImageEncoder) -> Pixels | str:
     """A prepared picture, or why there is none."""
     try:
         return encoder.prepare(open_image(path))
     except (OSError, ValueError) as error:
-        return " ".join(str(error).split())
+        return one_line(error)
 
 
-def _encode(
-    pictures: Sequence[Prepared | str], encoder: ImageEncoder, batch_size: int
-) -> np.ndarray:
+def _encode(pictures: Sequence[Pixels | str], encoder: ImageEncoder, batch_size: int) -> np.ndarray:
     readable = [picture for picture in pictures if not isinstance(picture, str)]
     features = np.zeros((len(pictures), encoder.feature_dim), np.float32)
     if readable:
@@ -111,5 +110,5 @@ def _check(unreadable: dict[int, str], store: FeatureStore, strict: bool) -> Non
     if strict and unreadable:
         raise ValueError(
             f"{unreadable[min(unreadable)]}; {store.num_done} images are done and kept: run the "
-            "same command again when it is mended, or without --strict to leave it out"
+            "same command again when it is mended, or without `strict` to leave it out"
         )

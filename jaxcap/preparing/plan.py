@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxcap.data.coco_writing import SplitTables
 from jaxcap.data.dataset import SPLITS
+from jaxcap.files import AnyPath
 from jaxcap.preparing.caption_files import CaptionedImage, CaptionFile, read_caption_file
 from jaxcap.preparing.splits import Assignment, SplitChoice, assign_splits
 from jaxcap.text.vocabulary import Vocabulary
@@ -25,6 +26,7 @@ from jaxcap.text.words import (
     split_words,
     warn_of_unknown_words,
 )
+from jaxcap.vision.encoder import DEFAULT_ENCODER
 from jaxcap.vision.folders import FoundImages, find_images
 
 _LISTED = 5
@@ -38,29 +40,41 @@ class PreparationConfig:
         images: folder of the images.
         captions: the caption file.
         output: the data folder to write.
-        name: the data set's name.
+        name: the data set's name; None for that of `output`.
         splits: what is said of splits.
         tokenizer: one of `jaxcap.text.words.TOKENIZERS`.
         min_count: how often a word must stand in the training captions.
         max_length: words that a caption is cut to.
         pca: directions to reduce features to; None for none.
+        encoder: name of the network that makes the features.
+        encoder_weights: file of its weights; None for those that ship with jaxcap.
         batch_size: images encoded at a time.
         strict: take a missing or unreadable image as an error.
         overwrite: replace the data folder that `output` holds.
     """
 
-    images: Path
-    captions: Path
-    output: Path
-    name: str
+    images: AnyPath
+    captions: AnyPath
+    output: AnyPath
+    name: str | None = None
     splits: SplitChoice = SplitChoice()
     tokenizer: str = "ptb"
     min_count: int = 5
     max_length: int = 16
     pca: int | None = None
+    encoder: str = DEFAULT_ENCODER
+    encoder_weights: AnyPath | None = None
     batch_size: int = 32
     strict: bool = False
     overwrite: bool = False
+
+    def expanded(self) -> "PreparationConfig":
+        """Spell out `~` in paths."""
+        paths = {
+            field: Path(getattr(self, field)).expanduser()
+            for field in ("images", "captions", "output")
+        }
+        return dataclasses.replace(self, **paths)
 
 
 class PlannedImage(NamedTuple):
@@ -150,6 +164,7 @@ def plan_preparation(config: PreparationConfig) -> Plan:
         ValueError: the caption file or the splits are not as expected, no word is common enough,
             or an image is missing and `config.strict` is true.
     """
+    config = config.expanded()
     file = read_caption_file(config.captions)
     words = {
         image.name: {c: w for c in image.captions if (w := split_words(c, config.tokenizer))}
@@ -219,7 +234,7 @@ def _check_missing(
     if config.strict and missing:
         raise FileNotFoundError(
             f"{config.images}: {len(missing)} of {len(planned)} images are missing: {some}; "
-            "without --strict they are left out"
+            "without `strict` they are left out"
         )
 
 

@@ -6,10 +6,9 @@ data folder, which is renamed into place. So there is a whole output or none, an
 same bytes as without.
 """
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jaxcap.data.coco_writing import write_features, write_tables
-from jaxcap.data.dataset import SPLITS
-from jaxcap.data.layout import (
+from jaxcap.data.coco_writing import (
     CAPTIONS_FILE,
     DATASET_FILE,
     PCA_FILE,
@@ -27,10 +24,15 @@ from jaxcap.data.layout import (
     features_file,
     references_file,
     urls_file,
+    write_features,
+    write_tables,
 )
+from jaxcap.data.dataset import SPLITS
 from jaxcap.data.projection import check_components, fit_projection
+from jaxcap.files import AnyPath
 from jaxcap.files.json import write_json
 from jaxcap.files.lock import FolderLock
+from jaxcap.files.whole import writing
 from jaxcap.preparing.features import ImageEncoder, encode_images
 from jaxcap.preparing.plan import Plan
 from jaxcap.preparing.store import FeatureStore
@@ -77,7 +79,7 @@ class Preparation:
 
     def __init__(self, plan: Plan, encoder: ImageEncoder):
         config = plan.config
-        self._output = config.output.expanduser().resolve()
+        self._output = Path(config.output).resolve()
         check_output(self._output, overwrite=config.overwrite)
         if config.pca is not None:
             check_components(config.pca, len(plan.of_split("train")), encoder.feature_dim)
@@ -85,8 +87,8 @@ class Preparation:
         self._partial = self._output.with_name(f".{self._output.name}.partial")
         images = [(image.name, image.path.stat().st_size) for image in plan.images]
         with ExitStack() as stack:
-            stack.enter_context(FolderLock(self._partial, "give another --output"))
-            with self._naming():
+            stack.enter_context(FolderLock(self._partial, "give another `output`"))
+            with self._writing():
                 self.store = FeatureStore(
                     self._partial / "features",
                     images,
@@ -110,23 +112,15 @@ class Preparation:
             OSError: the folder cannot be written.
         """
         paths = [image.path for image in self._plan.images]
-        with self._naming():
+        with self._writing():
             yield from encode_images(
                 paths, self._encoder, self.store, strict=self._plan.config.strict
             )
 
-    @contextmanager
-    def _naming(self, *kinds: type[Exception]) -> Iterator[None]:
+    def _writing(self, *kinds: type[Exception]) -> AbstractContextManager[None]:
         """Name the output in the error of a full or broken disk, an OSError or one of `kinds`."""
-        try:
-            yield
-        except (OSError, *kinds) as error:
-            number = error.errno if isinstance(error, OSError) else None
-            reason = os.strerror(number) if number else " ".join(str(error).split())
-            raise OSError(
-                f"{self._output}: cannot be written ({reason}): make room or give another "
-                "--output; the same command goes on from here"
-            ) from error
+        remedy = "make room or give another `output`; the same command goes on from here"
+        return writing(self._output, remedy, *kinds)
 
     def finish(self) -> Prepared:
         """Write the data folder and put it in its place.
@@ -141,12 +135,12 @@ class Preparation:
         made = self._partial / "output"
         shutil.rmtree(made, ignore_errors=True)
         # HDF5 may find out on closing a file that the disk is full.
-        with self._naming(RuntimeError):
+        with self._writing(RuntimeError):
             made.mkdir()
             variance = self._write(made, plan)
             write_json(made / REPORT_FILE, _report(plan, names, variance))
         check_output(self._output, overwrite=plan.config.overwrite)
-        with self._naming():
+        with self._writing():
             _put_in_place(made, self._output)
         self.store.close()
         self._held.close()
@@ -171,7 +165,7 @@ class Preparation:
             folder,
             plan.vocabulary,
             {split: plan.tables(split) for split in SPLITS},
-            name=plan.config.name,
+            name=plan.config.name or self._output.name,
             encoder=self._encoder.describe(),
             pca=projection and projection.describe(),
         )
@@ -198,16 +192,17 @@ class _Chunks(Iterable[Float[np.ndarray, "n D"]]):
             yield self.features[self.rows[start : start + _CHUNK_ROWS]]
 
 
-def check_output(output: Path, *, overwrite: bool) -> None:
+def check_output(output: AnyPath, *, overwrite: bool) -> None:
     """Refuse to write over anything but, where that is asked for, an earlier data folder.
 
     Raises:
         FileExistsError: something is there that must stay.
     """
+    output = Path(output).expanduser()
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not output.is_dir():
-        raise FileExistsError(f"{output}: is a file, give a folder as --output")
+        raise FileExistsError(f"{output}: is a file, give a folder as `output`")
     ours = {CAPTIONS_FILE, VOCABULARY_FILE, DATASET_FILE, PCA_FILE, REPORT_FILE, ".DS_Store"}
     for split in SPLITS:
         ours |= {features_file(split, True), features_file(split, False)}
@@ -215,12 +210,12 @@ def check_output(output: Path, *, overwrite: bool) -> None:
     foreign = sorted({path.name for path in output.iterdir()} - ours)
     if foreign:
         raise FileExistsError(
-            f"{output}: holds {foreign[0]!r}, which no preparation wrote: give another --output"
+            f"{output}: holds {foreign[0]!r}, which no preparation wrote: give another `output`"
         )
     if not overwrite:
         raise FileExistsError(
-            f"{output}: already holds a data set: replace it by --overwrite, or give another "
-            "--output"
+            f"{output}: already holds a data set: replace it by `overwrite`, or give another "
+            "`output`"
         )
 
 

@@ -7,13 +7,13 @@ file's own splits count, and where it has none a share is drawn.
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import numpy as np
 
 from jaxcap.data.dataset import SPLITS
-from jaxcap.files.text import quote, read_file
+from jaxcap.files import AnyPath
+from jaxcap.files.text import plain, read_text
 from jaxcap.preparing.caption_files import CaptionedImage
 
 DEFAULT_VAL_SHARE = 0.1
@@ -29,8 +29,8 @@ class SplitChoice:
         seed: of that draw.
     """
 
-    train_list: Path | None = None
-    val_list: Path | None = None
+    train_list: AnyPath | None = None
+    val_list: AnyPath | None = None
     val_share: float | None = None
     seed: int = 0
 
@@ -65,7 +65,7 @@ def assign_splits(images: Sequence[CaptionedImage], choice: SplitChoice) -> Assi
     lists = {"train": choice.train_list, "val": choice.val_list}
     if any(lists.values()):
         if choice.val_share is not None or not all(lists.values()):
-            raise ValueError("--train_list and --val_list go together, and without --val_share")
+            raise ValueError("`train_list` and `val_list` go together, and without `val_share`")
         by_name = _read_lists({s: path for s, path in lists.items() if path is not None})
         splits = [by_name.get(_normal(image.name)) for image in images]
         source, none = "split lists", "in neither list"
@@ -83,27 +83,23 @@ def assign_splits(images: Sequence[CaptionedImage], choice: SplitChoice) -> Assi
     for split, found in assigned.items():
         if not found:
             raise ValueError(
-                f"no image is in the split {split}, by {source}: give --train_list and "
-                "--val_list, or a --val_share"
+                f"no image is in the split {split}, by {source}: give `train_list` and "
+                "`val_list`, or a `val_share`"
             )
     reasons = {"of the split test": splits.count("test"), none: splits.count(None)}
     left_out = {reason: count for reason, count in reasons.items() if count}
     return Assignment(assigned, source, left_out)
 
 
-def _read_lists(paths: dict[str, Path]) -> dict[str, str]:
+def _read_lists(paths: dict[str, AnyPath]) -> dict[str, str]:
     by_name: dict[str, str] = {}
     for split, path in paths.items():
-        try:
-            text = read_file(path, expected="a list of images").decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
+        text = read_text(path, expected="a list of images")
         for line in filter(None, map(str.strip, text.replace("\r", "\n").split("\n"))):
             name = _normal(line)
             if by_name.setdefault(name, split) != split:
                 raise ValueError(
-                    f"{path}: {quote(line)[1:-1]} is in the other list too; keep it in one of "
-                    "the two"
+                    f"{path}: {plain(line)} is in the other list too; keep it in one of the two"
                 )
     return by_name
 
@@ -114,7 +110,7 @@ def _normal(name: str) -> str:
 
 def _draw(count: int, share: float, seed: int) -> list[str | None]:
     if not 0 < share < 1:
-        raise ValueError(f"--val_share is {share:g}, expected a share between 0 and 1")
+        raise ValueError(f"`val_share` is {share:g}, expected a share between 0 and 1")
     order = np.asarray(jax.random.permutation(jax.random.key(seed), count))
     # One image at least, however small the share, and never all.
     num_val = min(max(round(share * count), 1), count - 1)

@@ -4,7 +4,7 @@
 against it, and `dataset` writes all of it in the course's layout.
 """
 
-from jaxcap.scenes.dataset import NAME, ensure_scenes, picture, scene_of_url
+from jaxcap.scenes.dataset import NAME, ensure_scenes, open_picture, picture, scene_of_url
 from jaxcap.scenes.language import captions
 from jaxcap.scenes.truth import (
     Claim,
@@ -26,6 +26,7 @@ __all__ = [
     "ensure_scenes",
     "held_back",
     "is_true",
+    "open_picture",
     "picture",
     "sample_scene",
     "scene_of_url",

@@ -17,14 +17,19 @@ from PIL import Image
 
 from jaxcap.data.coco_writing import write_coco
 from jaxcap.data.dataset import SplitArrays
+from jaxcap.files import AnyPath
 from jaxcap.files.cache import CACHE_VARIABLE, cache_folder
+from jaxcap.files.text import one_line
+from jaxcap.files.whole import check_room, writing
 from jaxcap.scenes.drawing import SIDE, draw, pixels
 from jaxcap.scenes.language import CAPTIONS_PER_SCENE, MAX_WORDS, captions
 from jaxcap.scenes.lexicon import WORDS
 from jaxcap.scenes.world import Scene, sample_scene
 from jaxcap.text.vocabulary import Vocabulary
+from jaxcap.vision.download import is_url
 from jaxcap.vision.grid import FEATURES, grid_features
 from jaxcap.vision.grid import VERSION as FEATURES_VERSION
+from jaxcap.vision.sources import open_source
 
 NAME = f"scenes-1-{FEATURES_VERSION}"
 COUNTS = {"train": 8000, "val": 500}
@@ -35,7 +40,7 @@ _BYTES_PER_SCENE = 4 * FEATURES + CAPTIONS_PER_SCENE * 4 * (MAX_WORDS + 3) + 64
 _URL = re.compile(r"scenes://(train|val)/(\d+)")
 
 
-def ensure_scenes(folder: Path | None = None) -> Path:
+def ensure_scenes(data_dir: AnyPath | None = None) -> Path:
     """Return the folder that holds the scenes in the course's layout, and write it if need be.
 
     Several processes may call this at once: each writes a folder of its own, the first to finish
@@ -43,7 +48,7 @@ def ensure_scenes(folder: Path | None = None) -> Path:
     folder whose name ends in `.part`, which is never read.
 
     Args:
-        folder: where to keep the set, in a folder of its own named for its version. The default
+        data_dir: where to keep the set, in a folder of its own named for its version. The default
             is the environment variable `JAXCAP_CACHE`, or else the user's cache folder.
 
     Raises:
@@ -51,17 +56,11 @@ def ensure_scenes(folder: Path | None = None) -> Path:
         ValueError: the set is there, but a file in it is missing or has another size than the one
             that was written.
     """
-    parent = folder or cache_folder()
-    target = parent / NAME
+    target = (Path(data_dir).expanduser() if data_dir else cache_folder()) / NAME
     if not target.is_dir():
-        try:
+        remedy = f"name another folder with {CACHE_VARIABLE} or `data_dir`"
+        with writing(target, remedy, RuntimeError):
             _write_once(target)
-        except (OSError, RuntimeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise OSError(
-                f"cannot write the scenes into {parent}: {reason}; "
-                f"name another folder with {CACHE_VARIABLE} or --data_dir"
-            ) from error
     _check(target)
     return target
 
@@ -88,13 +87,32 @@ def picture(scene: Scene | str, side: int = SIDE) -> Image.Image:
     return draw(scene_of_url(scene) if isinstance(scene, str) else scene, side)
 
 
+def open_picture(url: AnyPath, *, fetch: bool = False) -> Image.Image | str | None:
+    """Open the picture that a data set's URL stands for, upright and in RGB.
+
+    Args:
+        url: `scenes://...`, `file://...`, a path, or a URL on the web.
+        fetch: whether to fetch what is on the web.
+
+    Returns:
+        The picture; or one line that says why there is none; or None for an empty URL, and for
+        what is on the web and is not to be fetched.
+    """
+    url = os.fspath(url)
+    try:
+        if url.startswith("scenes://"):
+            return picture(url)
+        if not url or (is_url(url) and not url.startswith("file://") and not fetch):
+            return None
+        return Image.fromarray(open_source(url))
+    except (OSError, ValueError) as error:
+        return one_line(error)
+
+
 def _write_once(target: Path) -> None:
     """Write the set beside `target` and rename it, unless another process was faster."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    need = sum(COUNTS.values()) * _BYTES_PER_SCENE
-    free = shutil.disk_usage(target.parent).free
-    if free < need:
-        raise OSError(f"{free / 1e6:.1f} MB are free, the set takes {need / 1e6:.1f} MB")
+    check_room(target.parent, sum(COUNTS.values()) * _BYTES_PER_SCENE)
     part = target.with_name(f"{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         _write(part)

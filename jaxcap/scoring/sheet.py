@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from jaxcap.scenes.pictures import open_picture
+from jaxcap.scenes import open_picture
 from jaxcap.scoring.evaluation import Evaluation
 
 _PIXELS = 320

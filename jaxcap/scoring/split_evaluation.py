@@ -14,9 +14,8 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 from jaxtyping import Int
 
-from jaxcap.data.dataset import CaptionData, Split
-from jaxcap.data.layout import CAPTIONS_FILE, references_file
-from jaxcap.data.references import references_of
+from jaxcap.data.coco_writing import CAPTIONS_FILE, references_file
+from jaxcap.data.dataset import Dataset, Split, references_of
 from jaxcap.scoring.evaluation import Evaluation, evaluate
 from jaxcap.scoring.results import read_references
 from jaxcap.scoring.truth import captions_truth, knows_truth
@@ -39,7 +38,7 @@ class SplitReferences(NamedTuple):
 
 
 def split_references(
-    data: CaptionData, split: str, images: Int[np.ndarray, " K"], file: Path | None = None
+    data: Dataset, split: str, images: Int[np.ndarray, " K"], file: Path | None = None
 ) -> SplitReferences:
     """Find the references of images of a split.
 
@@ -55,14 +54,14 @@ def split_references(
         ValueError: the file is not of that form, has an image that the split lacks, lacks one, or
             names another picture than the split does.
     """
-    own = data.folder / references_file(split)
-    if file is None and own.exists():
-        file = own
+    if file is None and data.folder is not None:
+        own = data.folder / references_file(split)
+        file = own if own.exists() else None
     if file is not None:
         return SplitReferences(_read(data, split, images, file), f"captions as written, of {file}")
     sentences = references_of(data.splits[split], images, data.vocabulary)
     captions = dict(zip(images.tolist(), sentences, strict=True))
-    source = f"word ids of {data.folder / CAPTIONS_FILE}"
+    source = f"word ids of {data.folder / CAPTIONS_FILE if data.folder else data.name}"
     if not knows_truth(data):
         unknown = sum(UNK in text.split() for texts in sentences for text in texts)
         source += (
@@ -74,7 +73,7 @@ def split_references(
 
 
 def evaluate_split(
-    data: CaptionData,
+    data: Dataset,
     split: str,
     captions: dict[int, str],
     references: SplitReferences,
@@ -107,11 +106,11 @@ def evaluate_split(
 
 
 def _read(
-    data: CaptionData, split: str, images: Int[np.ndarray, " K"], file: Path
+    data: Dataset, split: str, images: Int[np.ndarray, " K"], file: Path
 ) -> dict[int, list[str]]:
     references, count = read_references(file), len(data.splits[split].features)
     found = references.captions
-    remedy = f"image ids are rows of the features of {split} in {data.folder}"
+    remedy = f"image ids are rows of the features of {split} in {data.where}"
     for image in found:
         if not 0 <= image < count:
             raise ValueError(f"{file}: has image {image}, expected 0 to {count - 1}; {remedy}")

@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 
-from jaxcap.data.dataset import CaptionData, Split
+from jaxcap.data.dataset import Dataset, Split
 from jaxcap.decoding.captions import caption_images
 from jaxcap.nn.captioner import CaptionerConfig, Params
 from jaxcap.scenes import TruthReport, scene_of_url, truth_report
 
 
-def knows_truth(data: CaptionData) -> bool:
+def knows_truth(data: Dataset) -> bool:
     """Whether the pictures of a data set are scenes, whatever its features are made of."""
     urls = [split.urls[0] for split in data.splits.values() if len(split.urls)]
     return bool(urls) and all(url.startswith(b"scenes://") for url in urls)
 
 
 def scene_truth(
-    params: Params, config: CaptionerConfig, data: CaptionData, split: Split
+    params: Params, config: CaptionerConfig, data: Dataset, split: Split
 ) -> TruthReport:
     """Caption every scene of a split greedily and check every claim.
 

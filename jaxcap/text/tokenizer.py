@@ -11,7 +11,6 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from jaxcap.text.abbreviations import ABBREVIATIONS, BEFORE_NUMBER, CAPITAL_ONLY, SENTENCE_STARTS
 from jaxcap.text.characters import DIGIT, GAP, LETTER, LOWERED, MARK, RAISED, SPACE, spell_kinds
 
 # Brackets are not among them, since the evaluation lists their names in capitals only.
@@ -48,7 +47,34 @@ _QUOTES = str.maketrans(
     | dict.fromkeys("\x93\u201c\xab", "``")
     | dict.fromkeys("\x94\u201d\xbb", "''")
 )
-_WITH_PERIOD = ABBREVIATIONS | BEFORE_NUMBER
+# Abbreviations whose period is kept, in small letters without the period.
+_ABBREVIATIONS = frozenset(
+    # months and days
+    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri "
+    # places
+    "al ala alex ariz az ark calif cf colo conn ct dak del fla ga ill ind kan kans ky la mass md "
+    "mich minn miss mo mont neb nev okla ore pa penn tenn tex va vt wash wis wisc wyo "
+    # ranks and titles
+    "adm asst atty attys brig capt cmdr col comdr cpl det dr drs ens esq gen gov govs hon insp jr "
+    "lieut lt maj messrs mlle mme mr mrs ms msgr pfc pres prof profs pvt rep reps rev sen sens sfc "
+    "sgt spc sr st ste supt supts wm "
+    # firms and streets
+    "assn assoc ave bhd bldg blvd bros cie co corp cos dept elec ext inc intl invt ltd mfg mtg "
+    "natl plc ppte ppty pte ptes pty ptys rd rt sys univ "
+    # others
+    "adj adv est etc ft jos mt ph seq sq tel vs".split()
+)
+# These, only where the first letter is a capital.
+_CAPITAL_ONLY = frozenset("ark az del ill la mass miss ore pa tex wash".split())
+# These, only where a number follows.
+_BEFORE_NUMBER = frozenset("art ca fig figs no nos op pp prop".split())
+# A letter with a period, as in "plan B.", gives up its period where one of these follows.
+_SENTENCE_STARTS = tuple(
+    "A About According Additionally After An As At But Earlier He Her Here However If In It Last "
+    "Many More Mr. Ms. Now Once One Other Our She Since So Some Such That The Their Then There "
+    "These They This We What When While Yet You".split()
+)
+_WITH_PERIOD = _ABBREVIATIONS | _BEFORE_NUMBER
 
 
 def _plain(token: str) -> list[str]:
@@ -145,10 +171,10 @@ _RULES: list[tuple[Callable[[str], list[str]], list[str]]] = [
             rf"((?:{_WORD}|{_THING}|{_JOINED})\.)[,;:\u3001]",
             rf"{_SLASHED}(?:\\?/{_SLASHED}){{1,2}}",
             # abbreviations
-            rf"(?i:{_any(ABBREVIATIONS - CAPITAL_ONLY)})\.|(?=[A-Z])(?i:{_any(CAPITAL_ONLY)})\.",
-            rf"((?i:{_any(BEFORE_NUMBER)})\.){_SPACE}?{_D}",
+            rf"(?i:{_any(_ABBREVIATIONS - _CAPITAL_ONLY)})\.|(?=[A-Z])(?i:{_any(_CAPITAL_ONLY)})\.",
+            rf"((?i:{_any(_BEFORE_NUMBER)})\.){_SPACE}?{_D}",
             rf"{_INITIALS}\.|[A-Za-z]\.|(?i:ph|ed)\.[dD]\.",
-            rf"([A-Za-z])\.{_SPACE}+(?:(?:{_any(SENTENCE_STARTS)})|{_TAG}){_END}",
+            rf"([A-Za-z])\.{_SPACE}+(?:(?:{_any(_SENTENCE_STARTS)})|{_TAG}){_END}",
             # apostrophes
             rf"{_L}+[aeiouyAEIOUY]{_QUOTE}[aeiouA-Z]{_L}*",
             rf"[lLdDjJ]{_AP}|(?i:ol|dunkin|somethin){_AP}",

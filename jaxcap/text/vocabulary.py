@@ -11,12 +11,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Array, Int
 
+from jaxcap.files import AnyPath
 from jaxcap.files.json import read_json, write_json
 from jaxcap.files.text import quote
 
@@ -62,7 +62,7 @@ class Vocabulary:
         return cls((NULL, START, END, UNK, *words))
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> "Vocabulary":
+    def load(cls, path: AnyPath) -> "Vocabulary":
         """Read a vocabulary in the course's JSON form.
 
         Raises:
@@ -93,7 +93,7 @@ class Vocabulary:
                 )
         return vocabulary
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: AnyPath) -> None:
         """Write the vocabulary in the course's JSON form."""
         words = {"idx_to_word": list(self.idx_to_word), "word_to_idx": self.word_to_idx}
         write_json(Path(path), words)

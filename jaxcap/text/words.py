@@ -58,7 +58,7 @@ def choose_words(captions: Iterable[Sequence[str]], min_count: int) -> Vocabular
         most = max(counts.values(), default=0)
         raise ValueError(
             f"no word is seen {min_count} times in the training captions, the commonest "
-            f"{most} times: lower --min_count, or see whether --tokenizer suits the language"
+            f"{most} times: lower `min_count`, or see whether `tokenizer` suits the language"
         )
     return Vocabulary.build(sorted(chosen, key=lambda word: (-counts[word], word)))
 
@@ -103,8 +103,8 @@ def warn_of_unknown_words(coverage: Coverage, tokenizer: str) -> None:
     share = coverage.unknown / max(coverage.words, 1)
     if share > _MUCH_UNKNOWN:
         warnings.warn(
-            f"{share:.0%} of the words in the training captions are <UNK>: lower --min_count for a "
+            f"{share:.0%} of the words in the training captions are <UNK>: lower `min_count` for a "
             "small data set; for a language that writes no spaces between words take "
-            f"--tokenizer=character (now {tokenizer})",
+            f"`tokenizer=character` (now {tokenizer})",
             stacklevel=2,
         )

@@ -10,6 +10,7 @@ The standard library does this: the usual clients resolve the name again when th
 """
 
 import http.client
+import io
 import ipaddress
 import socket
 import ssl
@@ -17,7 +18,7 @@ import time
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from jaxcap.vision.deadline import DeadlineSocket, remaining
+from jaxcap.files.text import plain
 from jaxcap.vision.images import RGB, decode_image
 
 _PORTS = {"http": 80, "https": 443}
@@ -67,7 +68,7 @@ def fetch_image(
     deadline = time.monotonic() + timeout
     location = url
     for _ in range(max_redirects + 1):
-        where = url if location == url else f"{url} (redirected to {_plain(location)})"
+        where = url if location == url else f"{url} (redirected to {plain(location, 200)})"
         try:
             answer = _get(location, where, deadline, max_bytes, allow_private)
         except TimeoutError as error:
@@ -79,17 +80,12 @@ def fetch_image(
                 f"{where}: the host cannot prove who it is: {error.verify_message}; check the URL"
             ) from error
         except (http.client.HTTPException, ssl.SSLError, ConnectionError) as error:
-            detail = _plain(str(error)) or type(error).__name__
+            detail = plain(str(error), 200) or type(error).__name__
             raise OSError(f"{where}: the connection failed: {detail}; try again") from error
         if answer.redirect is None:
             return _decode(answer, where)
         location = urljoin(location, answer.redirect)
     raise OSError(f"{url}: more than {max_redirects} redirects; open it in a browser and save it")
-
-
-def _plain(text: str) -> str:
-    """Keep of what a host sent what can be printed on one line of a terminal."""
-    return "".join(letter for letter in text if letter.isprintable()).strip()[:200]
 
 
 @dataclass(frozen=True)
@@ -117,10 +113,10 @@ def _get(url: str, where: str, deadline: float, max_bytes: int, allow_private: b
     sock = _connect(addresses, where, deadline)
     try:
         if parts.scheme == "https":
-            sock.settimeout(remaining(deadline))
+            sock.settimeout(_remaining(deadline))
             sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
         connection = http.client.HTTPConnection(host, port)
-        connection.sock = DeadlineSocket(sock, deadline)
+        connection.sock = _DeadlineSocket(sock, deadline)
         target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
         if parts.query:
             target += "?" + quote(parts.query, safe="/?%:@!$&'()*+,;=~-._[]")
@@ -134,10 +130,10 @@ def _get(url: str, where: str, deadline: float, max_bytes: int, allow_private: b
             return _Answer(redirect=redirect)
         if response.status != 200:
             raise OSError(
-                f"{where}: the host answered {response.status} {_plain(response.reason)}; "
+                f"{where}: the host answered {response.status} {plain(response.reason, 200)}; "
                 "check the URL"
             )
-        kind = _plain(response.headers.get_content_type())
+        kind = plain(response.headers.get_content_type(), 200)
         return _Answer(_read(response, where, max_bytes), kind)
     finally:
         sock.close()
@@ -201,7 +197,7 @@ def _connect(addresses: list[tuple], where: str, deadline: float) -> socket.sock
     for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(remaining(deadline))
+            sock.settimeout(_remaining(deadline))
             sock.connect(address)
             return sock
         except OSError as error:
@@ -226,3 +222,50 @@ def _read(response: http.client.HTTPResponse, where: str, max_bytes: int) -> byt
     if response.length:
         raise OSError(f"{where}: {response.length} bytes are missing at the end; try again")
     return bytes(body)
+
+
+def _remaining(deadline: float) -> float:
+    """Return the seconds left until a time of `time.monotonic`.
+
+    Raises:
+        TimeoutError: it has passed.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the time ran out")
+    return left
+
+
+class _DeadlineSocket:
+    """A connected socket, as `http.client` uses it, whose every operation ends at the deadline.
+
+    A socket's own timeout starts anew with each byte that arrives, so that a host that sends one
+    byte a second would hold the caller for as long as it likes.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: float):
+        self._sock = sock
+        self._deadline = deadline
+
+    def sendall(self, data: bytes) -> None:
+        self._sock.settimeout(_remaining(self._deadline))
+        self._sock.sendall(data)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_DeadlineReader(self._sock, self._deadline))
+
+    def close(self) -> None:
+        """Leave the socket open: the response is still read, and whoever opened it closes it."""
+
+
+class _DeadlineReader(io.RawIOBase):
+    def __init__(self, sock: socket.socket, deadline: float):
+        self._sock = sock
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        self._sock.settimeout(_remaining(self._deadline))
+        return self._sock.recv_into(buffer)

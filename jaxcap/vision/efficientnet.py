@@ -30,10 +30,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxcap.files import AnyPath
 from jaxcap.files.tensors import read_tensors
 from jaxcap.vision.preprocessing import Preprocessing
 
@@ -125,7 +125,7 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def load_params(path: Path = WEIGHTS) -> dict[str, Float[Array, "..."]]:
+def load_params(path: AnyPath = WEIGHTS) -> dict[str, Float[Array, "..."]]:
     """Load the weights that ship with the package, or others of the same layout, as float32.
 
     Raises:
@@ -153,20 +153,6 @@ def features(params: Params, images: Float[Array, "N S S 3"]) -> Encoded:
         default=partial(_grid, params, depthwise=_depthwise_grouped),
     )
     return Encoded(grid.mean(axis=1), grid)
-
-
-class EfficientNetLite0(nn.Module):
-    """The network as a Flax module; its parameters are those of `features`."""
-
-    @nn.compact
-    def __call__(self, images: Float[Array, "N S S 3"]) -> Encoded:
-        params = {}
-        for name, shape in parameter_shapes().items():
-            bias = name.endswith(".bias")
-            params[name] = self.param(
-                name, nn.initializers.zeros if bias else nn.initializers.he_normal(), shape
-            )
-        return features(params, images)
 
 
 def _grid(params: Params, images: Array, depthwise) -> Float[Array, "N L 1280"]:

@@ -8,7 +8,6 @@ checkpoints, and `check_same_encoder` compares before anything is computed.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from jaxcap.files import AnyPath
 from jaxcap.files.tensors import digest
 from jaxcap.vision import efficientnet, vgg16
 from jaxcap.vision.images import RGB
@@ -148,7 +148,7 @@ def _encode(
     return tuple(efficientnet.features(params, pixels))
 
 
-def load_encoder(name: str = DEFAULT_ENCODER, weights: Path | None = None) -> Encoder:
+def load_encoder(name: str = DEFAULT_ENCODER, weights: AnyPath | None = None) -> Encoder:
     """Load an encoder.
 
     Args:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from jaxcap.files import AnyPath
 from jaxcap.vision.images import REFUSED_FORMATS
 
 
@@ -23,8 +24,9 @@ def image_suffixes() -> frozenset[str]:
     )
 
 
-def is_image_name(path: Path) -> bool:
+def is_image_name(path: AnyPath) -> bool:
     """Say whether a file is an image by its name; hidden files never are."""
+    path = Path(path)
     return path.suffix.lower() in image_suffixes() and not path.name.startswith(".")
 
 
@@ -43,7 +45,7 @@ class FoundImages:
     others: int
 
 
-def find_images(folder: Path, names: Sequence[str]) -> FoundImages:
+def find_images(folder: AnyPath, names: Sequence[str]) -> FoundImages:
     """Find the files that names mean, in a folder and those below it, before any is opened.
 
     A name is a path below the folder; where there is no such file, its last part may be one in
@@ -58,6 +60,7 @@ def find_images(folder: Path, names: Sequence[str]) -> FoundImages:
     Raises:
         FileNotFoundError: there is no such folder.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         found = "is not a folder" if folder.exists() else "no such folder"
         raise FileNotFoundError(f"{folder}: {found}, expected one with images")

@@ -4,13 +4,14 @@ A picture that cannot be read is one `ValueError` or `OSError` that names it and
 Nothing is cached, no temporary file is written, and no other program is started.
 """
 
-import os
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from jaxcap.files import AnyPath
+from jaxcap.files.text import one_line, read_file
 
 # Height and width have no letters, for the pictures of a list differ in them.
 RGB = UInt8[np.ndarray, "_ _ 3"]
@@ -19,13 +20,10 @@ RGB = UInt8[np.ndarray, "_ _ 3"]
 # stubs that recognise a file and cannot draw it.
 REFUSED_FORMATS = frozenset({"EPS", "IPTC", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 
-LARGEST_FILE = 1 << 30
-"""Bytes of the largest image file that is read."""
-
 _SIXTEEN_BITS = 65535
 
 
-def open_image(path: str | os.PathLike[str]) -> RGB:
+def open_image(path: AnyPath) -> RGB:
     """Read an image file as upright RGB bytes.
 
     The rotation that cameras note in EXIF is applied. Grayscale, palette and CMYK pictures are
@@ -41,25 +39,10 @@ def open_image(path: str | os.PathLike[str]) -> RGB:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is a folder, empty, not an image, or larger than Pillow's limit or
-            `LARGEST_FILE`.
+            `jaxcap.files.text.LARGEST_FILE`.
         OSError: the file is cut short, broken or not to be read.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; check the path")
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "not a regular file"
-        raise ValueError(f"{path}: is {kind}, expected an image file; name the images in it")
-    try:
-        if (size := path.stat().st_size) > LARGEST_FILE:
-            raise ValueError(
-                f"{path}: has {size:,} bytes, more than the {LARGEST_FILE:,} that are read; make "
-                "it smaller in an editor"
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise OSError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
-    return decode_image(data, str(path))
+    return decode_image(read_file(path, expected="an image file"), str(path))
 
 
 def decode_image(data: bytes, name: str) -> RGB:
@@ -109,7 +92,7 @@ def _open(data: bytes, name: str) -> Image.Image:
 
 
 def _broken(name: str, error: Exception) -> str:
-    detail = " ".join(str(error).split()) or type(error).__name__
+    detail = one_line(error) or type(error).__name__
     return f"{name}: broken or cut short: {detail}; copy or download it again"
 
 

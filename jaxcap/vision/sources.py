@@ -1,10 +1,14 @@
 """What a person names images by: files, folders, patterns and URLs, as one list to be opened."""
 
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+from jaxcap.files import AnyPath
 from jaxcap.vision.download import fetch_image, is_url
 from jaxcap.vision.folders import is_image_name
 from jaxcap.vision.images import RGB, open_image
@@ -22,7 +26,7 @@ class Sources(NamedTuple):
     faults: list[tuple[str, str]]
 
 
-def find_sources(names: Sequence[str]) -> Sources:
+def find_sources(names: Sequence[AnyPath]) -> Sources:
     """Spell out folders and patterns.
 
     Args:
@@ -32,7 +36,8 @@ def find_sources(names: Sequence[str]) -> Sources:
     """
     images: dict[str, None] = {}
     faults = []
-    for name in names:
+    for given in names:
+        name = os.fspath(given)
         if is_url(name) or Path(name).is_file():
             found = [name]
         elif Path(name).is_dir():
@@ -47,17 +52,23 @@ def find_sources(names: Sequence[str]) -> Sources:
     return Sources(list(images), faults)
 
 
-def open_source(source: str, *, allow_private: bool = False) -> RGB:
-    """Open a file or fetch a URL; raises as `open_image` and `fetch_image` do.
+def open_source(source: AnyPath, *, allow_private: bool = False) -> RGB:
+    """Open a picture, wherever it lies; raises as `open_image` and `fetch_image` do.
 
     Args:
-        source: a path or a URL.
+        source: a path, a `file://` URI, or a URL on the web.
         allow_private: also fetch from addresses that are not public.
+
+    Returns:
+        (H, W, 3) uint8.
     """
+    source = os.fspath(source)
+    if source.startswith("file://"):
+        return open_image(url2pathname(urlsplit(source).path))
     if is_url(source):
         return fetch_image(source, allow_private=allow_private)
     return open_image(source)
 
 
 def _is_image(path: str | Path) -> bool:
-    return is_image_name(Path(path)) and Path(path).is_file()
+    return is_image_name(path) and Path(path).is_file()

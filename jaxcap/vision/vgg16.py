@@ -20,15 +20,14 @@ which sees the last grid flattened, channels first, has its rows put in the orde
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxcap.files import AnyPath
 from jaxcap.files.tensors import read_tensors
 from jaxcap.vision.preprocessing import Preprocessing
 
@@ -91,7 +90,7 @@ def file_shapes(
     return shapes
 
 
-def load_params(path: Path) -> dict[str, Float[Array, "..."]]:
+def load_params(path: AnyPath) -> dict[str, Float[Array, "..."]]:
     """Load weights from a file with torchvision's names.
 
     Raises:
@@ -153,31 +152,8 @@ def fc7(
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
             x = jax.nn.relu(x + params[f"{name}.bias"][None, None, None])
-        x = nn.max_pool(x, (2, 2), strides=(2, 2))
+        x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
     x = x.reshape(len(x), -1)
     for name in _HIDDEN:
         x = jax.nn.relu(x @ params[f"{name}.weight"] + params[f"{name}.bias"][None])
     return x
-
-
-class VGG16(nn.Module):
-    """The network as a Flax module; its parameters are those of `fc7`.
-
-    Attributes:
-        stages: widths of the convolutions between two poolings.
-        hidden: width of fc6 and fc7.
-    """
-
-    stages: tuple[tuple[int, ...], ...] = STAGES
-    hidden: int = FEATURE_DIM
-
-    @nn.compact
-    def __call__(self, images: Float[Array, "N S S 3"]) -> Float[Array, "N H"]:
-        params = {}
-        for name, shape in file_shapes(self.stages, self.hidden, images.shape[1]).items():
-            if name.endswith(".weight"):
-                shape = (*shape[2:], *shape[1::-1])
-                params[name] = self.param(name, nn.initializers.he_normal(), shape)
-            else:
-                params[name] = self.param(name, nn.initializers.zeros, shape)
-        return fc7(params, images, self.stages)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcap.cs231n import image_utils, optim
+from jaxcap.cs231n import optim
 from jaxcap.cs231n.captioning_solver import CaptioningSolver
 from jaxcap.cs231n.classifiers.rnn import CaptioningRNN
 from jaxcap.cs231n.coco_utils import load_coco_data, sample_coco_minibatch
 from jaxcap.cs231n.image_utils import image_from_url
+from jaxcap.vision import sources
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +113,7 @@ def test_pictures_of_scenes_and_files(tmp_path):
 
 def test_fetched_pictures_come_as_they_are(monkeypatch):
     picture = np.full((2, 3, 3), 7, np.uint8)
-    monkeypatch.setattr(image_utils, "fetch_image", {"http://example.org/1.jpg": picture}.get)
+    monkeypatch.setattr(sources, "fetch_image", lambda url, **_: picture)
     np.testing.assert_array_equal(image_from_url("http://example.org/1.jpg"), picture)
 
 

@@ -128,7 +128,7 @@ def test_equal_data_give_equal_bytes(written, tmp_path, vocabulary, arrays):
 def test_files_are_found_under_the_other_name_of_features(tmp_path, vocabulary, arrays):
     write_coco(tmp_path, vocabulary, arrays, name="tiny", pca_features=False)
     data = load_coco(tmp_path, pca_features=False)
-    assert not data.pca_features and not data.identity()["pca_features"]
+    assert not data.pca_features and not data.identity["pca_features"]
     message = refuses(
         tmp_path, FileNotFoundError, TRAIN, "--nopca_features reads them", pca_features=True
     )
@@ -142,7 +142,7 @@ def test_the_encoder_is_kept(tmp_path, vocabulary, arrays):
     encoder = {"name": "tiny", "version": "1", "preprocessing": {"mean": [1.0, 2.0]}}
     write_coco(tmp_path, vocabulary, arrays, name="tiny", encoder=encoder)
     data = load_coco(tmp_path)
-    assert data.encoder == data.identity()["encoder"] == encoder
+    assert data.encoder == data.identity["encoder"] == encoder
     (tmp_path / "dataset.json").write_text('{"name": "tiny", "encoder": "x"}')
     refuses(tmp_path, ValueError, "dataset.json: encoder is 'x', expected an object")
 
@@ -169,7 +169,7 @@ def test_urls_end_as_they_like(folder, end):
 
 
 def test_identity_describes_the_files(written, vocabulary):
-    identity = load_coco(written).identity()
+    identity = load_coco(written).identity
     assert json.loads(json.dumps(identity)) == {
         "name": "tiny",
         "counts": {
@@ -185,8 +185,8 @@ def test_identity_describes_the_files(written, vocabulary):
         "vocabulary_digest": vocabulary.digest,
     }
     small = load_coco(written, max_train=3, key=jax.random.key(0), splits=("train",))
-    assert small.identity() == identity
-    assert load_coco(written, splits=()).identity() == identity
+    assert small.identity == identity
+    assert load_coco(written, splits=()).identity == identity
 
 
 def test_a_split_not_loaded_says_so(written):

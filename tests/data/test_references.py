@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jaxcap.data.references import choose_images, references_of
+from jaxcap.data.dataset import choose_images, references_of
 
 
 def test_images_are_different_and_have_captions(tiny):

@@ -188,8 +188,8 @@ def test_checkpoints_are_restored_under_another_device_count(folder, tmp_path):
             model=MODEL,
             training=training(num_epochs=epochs),
             vocabulary=data.vocabulary,
-            data=data.identity(),
-            source={"folder": str(data.folder)},
+            data=data.identity,
+            source=data.source,
             seed=0,
         )
         run = open_run(tmp_path / "run", info, KEY, resume=resume, layout=layout)

@@ -222,15 +222,16 @@ def test_vocabulary_of_another_size_or_order_is_refused(tmp_path):
 
 
 def test_other_features_are_refused(tmp_path):
+    wide = dataclasses.replace(INFO.data, feature_dim=512)
     with pytest.raises(ValueError, match=r"feature_dim 3, but .*here has feature_dim 512"):
-        INFO.check_data({**INFO.data, "feature_dim": 512}, tmp_path / "here", tmp_path)
+        INFO.check_data(wide, tmp_path / "here", tmp_path)
 
 
 def test_another_encoder_is_refused(tmp_path):
     encoder = {"name": "net", "version": "1"}
-    info = dataclasses.replace(INFO, data={**INFO.data, "encoder": encoder})
+    info = dataclasses.replace(INFO, data=dataclasses.replace(INFO.data, encoder=encoder))
     info.check_data(info.data, tmp_path, tmp_path)
-    newer = {**INFO.data, "encoder": {"name": "net", "version": "2"}}
+    newer = dataclasses.replace(INFO.data, encoder={"name": "net", "version": "2"})
     with pytest.raises(ValueError, match=r"encoder {'version': '1'}, but .* {'version': '2'}"):
         info.check_data(newer, tmp_path, tmp_path)
     with pytest.raises(ValueError, match=r"encoder {'name': 'net', .*}, but .* encoder None"):
@@ -261,7 +262,7 @@ def test_another_encoder_is_refused(tmp_path):
             "lr_schedule exponential, now it is cosine",
         ),
         ({"seed": 1}, "seed 0, now it is 1"),
-        ({"data": {**INFO.data, "name": "other"}}, "data name tiny, now it is other"),
+        ({"data": dataclasses.replace(INFO.data, name="other")}, "data name tiny, now it is other"),
     ],
 )
 def test_going_on_under_other_settings_is_refused(change, message, tmp_path):

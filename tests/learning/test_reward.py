@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jaxcap.data.batches import CaptionSet
+from jaxcap.data.dataset import references_of
 from jaxcap.data.image import Image
-from jaxcap.data.references import references_of
 from jaxcap.learning.loop import TrainingConfig, fit, init_state
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.learning.reward import (

@@ -25,8 +25,8 @@ def info(tiny):
         model=CaptionerConfig(vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16),
         training=TrainingConfig(batch_size=8, num_epochs=4, log_every=5, order="shuffle"),
         vocabulary=tiny.vocabulary,
-        data=tiny.identity(),
-        source={"dataset": "coco", "data_dir": str(tiny.folder), "folder": str(tiny.folder)},
+        data=tiny.identity,
+        source=tiny.source,
         seed=0,
     )
 

@@ -13,7 +13,7 @@ from jaxcap.data.projection import Projection
 from jaxcap.preparing.plan import PreparationConfig, plan_preparation
 from jaxcap.preparing.preparation import Preparation
 from jaxcap.preparing.splits import SplitChoice
-from jaxcap.scenes.pictures import open_picture
+from jaxcap.scenes import open_picture
 from jaxcap.scoring.results import read_references
 from jaxcap.vision.images import open_image
 

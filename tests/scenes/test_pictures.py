@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from jaxcap.scenes.pictures import open_picture
+from jaxcap.scenes import open_picture
 
 
 def test_files_by_path_and_by_uri(tmp_path):

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxcap.data.references import references_of
+from jaxcap.data.dataset import references_of
 from jaxcap.scoring.split_evaluation import evaluate_split, split_references
 from jaxcap.text.vocabulary import Vocabulary
 

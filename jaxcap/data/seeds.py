@@ -1,0 +1,24 @@
+"""The random keys of a run, split from its seed here and nowhere else."""
+
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array
+
+
+class SeedKeys(NamedTuple):
+    """The two keys of a seed.
+
+    Attributes:
+        data_key: draws the training captions of `max_train`.
+        state_key: initial parameters, minibatches and dropout.
+    """
+
+    data_key: Array
+    state_key: Array
+
+
+def split_seed(seed: int) -> SeedKeys:
+    """Split a seed into the keys of a run."""
+    data_key, state_key = jax.random.split(jax.random.key(seed))
+    return SeedKeys(data_key, state_key)

@@ -1,0 +1,95 @@
+"""Prepare a data set from its first file to its last, and say what is done."""
+
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from jaxcap.preparing.features import ImageEncoder
+from jaxcap.preparing.plan import PreparationConfig, plan_preparation
+from jaxcap.preparing.preparation import Preparation, Prepared, check_output
+from jaxcap.preparing.store import FeatureStore
+from jaxcap.vision.encoder import load_encoder
+
+_NAMED = 10
+
+
+def prepare(
+    config: PreparationConfig, encoder: ImageEncoder | None = None, *, verbose: bool = False
+) -> Prepared:
+    """Make a data folder of images and captions.
+
+    A preparation that was stopped goes on where it was. Warns of images that are left out.
+
+    Args:
+        config: what to prepare, and how.
+        encoder: what makes the features; None for the one that `config` names.
+        verbose: print what is read and written, and show a progress bar on a terminal.
+
+    Returns:
+        What was prepared.
+
+    Raises:
+        FileNotFoundError: the caption file, the folder of images, or all of its images are missing.
+        FileExistsError: the output is there, and is not to be or must not be replaced.
+        ValueError: a file or a setting is wrong, or an image with `config.strict`.
+        OSError: a file cannot be read, or the output not be written.
+    """
+    check_output(config.output, overwrite=config.overwrite)
+    plan = plan_preparation(config)
+    if verbose:
+        print("\n".join([*plan.notes, *plan.describe()]), flush=True)
+    _warn_of("missing", plan.missing, verbose)
+    encoder = encoder or load_encoder(config.encoder, config.encoder_weights)
+    with Preparation(plan, encoder) as preparation:
+        try:
+            _encode(preparation, len(plan.images), verbose)
+        except KeyboardInterrupt:
+            if verbose:
+                print("stopped: the same command goes on from here")
+            raise
+        done = preparation.finish()
+    _warn_of("not readable", [*done.unreadable.values()], verbose)
+    if verbose:
+        if done.unreadable:
+            print("\n".join(done.plan.describe()))
+        if done.variance is not None:
+            print(f"PCA: {config.pca} directions keep {done.variance:.1%} of the variance")
+    return done
+
+
+def _warn_of(what: str, images: Sequence[str], verbose: bool) -> None:
+    """Warn of images that are left out, and name some of them."""
+    for image in images[:_NAMED] if verbose else ():
+        print(f"{what}: {image}", file=sys.stderr)
+    if images:
+        warnings.warn(
+            f"{len(images)} images are {what} and left out with their captions; "
+            "report.json in the output lists them",
+            stacklevel=3,
+        )
+
+
+def _encode(preparation: Preparation, total: int, verbose: bool) -> None:
+    """Encode what is missing, and say how fast it went."""
+    before = preparation.store.num_done
+    if verbose:
+        _say_what_is_there(preparation.store, total)
+    started = time.perf_counter()
+    hidden = not (verbose and sys.stderr.isatty())
+    with tqdm(initial=before, total=total, unit="image", disable=hidden) as bar:
+        for count in preparation.encode():
+            bar.update(count)
+    seconds = time.perf_counter() - started
+    if verbose and total > before:
+        speed = (total - before) / seconds
+        print(f"encoded {total - before:,} images in {seconds:.1f} s, {speed:.1f} images/s")
+
+
+def _say_what_is_there(store: FeatureStore, total: int) -> None:
+    if store.begun_again:
+        print("the features of an earlier start are of other images or another encoder: made again")
+    elif store.num_done:
+        print(f"resumed: {store.num_done:,} of {total:,} images are encoded already")
