@@ -1,38 +1,43 @@
-"""Commands as a user starts them."""
+"""Commands within this process, which has imported and compiled already, or as a user does."""
 
 import atexit
-import multiprocessing
+import gc
+import io
+import logging
 import os
 import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
+import warnings
+from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
+from unittest import mock
+
+import jax
+from absl import app, flags
+from absl.testing import flagsaver
+
+import jaxcap.commands
 
 ROOT = Path(__file__).parents[1]
-
-# What the commands spend most of their start on; the process that forks them imports it once.
-_IMPORTS = [
-    "jaxcap.captioners",
-    "jaxcap.preparing.preparation",
-    "jaxcap.learning.run",
-    "jaxcap.photos",
-]
-_IMPORTS += ["jaxcap.commands.run", "jaxcap.plots", "tensorboardX"]
 
 
 @cache
 def environment():
-    """One cache folder for all of them, so that scenes and programs are made once."""
+    """The variables of a started command, with one cache folder for all tests of a run."""
+    if "JAXCAP_CACHE" in os.environ:
+        return dict(os.environ)
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return {**os.environ, "JAXCAP_CACHE": folder}
 
 
 def start(command, *arguments, **variables):
-    """Start a command, with environment variables; the caller ends it."""
+    """Start a command as a process, with environment variables; the caller ends it."""
     return subprocess.Popen(
         [sys.executable, "-m", f"jaxcap.{command}", *map(str, arguments)],
         cwd=ROOT,
@@ -45,7 +50,7 @@ def start(command, *arguments, **variables):
 
 
 def call_anew(command, *arguments, timeout=300):
-    """Run a command to its end in a new interpreter: exit code, stdout, stderr."""
+    """Run a command as a process to its end: exit code, stdout, stderr."""
     with start(command, *arguments) as process:
         try:
             out, err = process.communicate(timeout=timeout)
@@ -55,46 +60,101 @@ def call_anew(command, *arguments, timeout=300):
     return process.returncode, out, err
 
 
-def call(command, *arguments, timeout=300):
-    """As `call_anew`, but the interpreter has imported most modules already, which takes seconds.
+def call(command, *arguments):
+    """Run a command within this process: exit code, stdout, stderr, as `call_anew` gives them.
 
-    It is a process of its own all the same, with its own flags, devices and exit code.
+    It finds fresh flags, Python's own warning filters and JAX's own promotion rules, and leaves
+    none of its own behind. Compiled programs stay. Use `call_anew` or `start` for what a process
+    has to itself: devices, signals, other environment variables.
     """
-    if sys.platform != "linux":
-        return call_anew(command, *arguments, timeout=timeout)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / name for name in ("out", "err")]
-        process = _forks().Process(
-            target=_run, args=(command, list(map(str, arguments)), environment(), paths)
-        )
-        process.start()
+    out, err = (_Stream(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
+    arguments = list(map(str, arguments))
+    with redirect_stdout(out), redirect_stderr(err), _as_started(arguments):
+        code = _exit_code(command)
+    # What an error left holds a run's lock until it is collected.
+    gc.collect()
+    return code, out.text(), err.text()
+
+
+class _Stream(io.TextIOWrapper):
+    def text(self):
+        self.flush()
+        return self.buffer.getvalue().decode("utf-8", "surrogateescape")
+
+
+def _exit_code(command):
+    """What `python -m` does."""
+    try:
+        runpy.run_module(f"jaxcap.{command}", run_name="__main__", alter_sys=True)
+    except SystemExit as error:
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+            return 1
+        return int(error.code or 0)
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+@contextmanager
+def _as_started(arguments):
+    """Make the process look freshly started, and put back what a command changes."""
+    app.define_help_flags()
+    kept = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    config = {name: getattr(jax.config, name) for name in kept}
+    verbosity = app.logging.get_verbosity()
+    asyncio = logging.getLogger("asyncio")
+    with ExitStack() as stack:
+        stack.enter_context(chdir(ROOT))
+        stack.enter_context(mock.patch.dict(os.environ, environment()))
+        for target, name, value in (
+            (sys, "argv", [sys.argv[0], *arguments]),
+            # Absl reads flags in full only once, and then takes over logging and the name.
+            (app._run_init, "done", False),
+            (app._register_and_parse_flags_with_usage, "done", False),
+            (app, "faulthandler", None),
+            (app.logging, "use_absl_handler", lambda: None),
+            (app.command_name, "make_process_name_useful", lambda: None),
+            (asyncio, "level", asyncio.level),
+        ):
+            stack.enter_context(mock.patch.object(target, name, value))
+        stack.enter_context(jax.numpy_dtype_promotion("standard"))
+        stack.enter_context(jax.numpy_rank_promotion("allow"))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.resetwarnings()
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning):
+            warnings.simplefilter("ignore", category)
+        stack.enter_context(_flags_of_one_command())
         try:
-            process.join(timeout)
-            if process.exitcode is None:
-                raise TimeoutError(f"{command} {arguments} runs for more than {timeout} s")
+            yield
         finally:
-            process.kill()
-            process.join()
-        out, err = (path.read_text(encoding="utf-8") for path in paths)
-        return process.exitcode, out, err
+            app.logging.set_verbosity(verbosity)
+            for name, value in config.items():
+                jax.config.update(name, value)
 
 
-@cache
-def _forks():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTS)
-    return context
+@contextmanager
+def _flags_of_one_command():
+    """Forget the flags of jaxcap, so that a command's modules define theirs and no others."""
+    modules = {name: sys.modules.pop(name) for name in list(sys.modules) if _defines_flags(name)}
+    own = flags.FlagValues()
+    for module, found in flags.FLAGS.flags_by_module_dict().items():
+        for flag in found if not _defines_flags(module) else ():
+            own[flag.name] = flag
+            own.register_flag_by_module(module, flag)
+    try:
+        with mock.patch.dict(vars(flags.FLAGS), vars(own), clear=True), flagsaver.flagsaver():
+            yield
+    finally:
+        for name in filter(_defines_flags, list(sys.modules)):
+            del sys.modules[name]
+        sys.modules.update(modules)
+        jaxcap.commands = modules["jaxcap.commands"]
 
 
-def _run(command, arguments, variables, paths):
-    """What `python -m` does, in the forked process."""
-    for stream, path in zip((sys.stdout, sys.stderr), paths, strict=True):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream.fileno())
-        stream.reconfigure(encoding="utf-8")
-    os.chdir(ROOT)
-    os.environ.update(variables)
-    sys.argv[1:] = arguments
-    runpy.run_module(f"jaxcap.{command}", run_name="__main__", alter_sys=True)
+def _defines_flags(module):
+    return module.startswith("jaxcap.commands")
 
 
 def assert_fails(result, *texts):

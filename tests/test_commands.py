@@ -244,7 +244,7 @@ def test_the_embedded_scenes_need_no_download(tmp_path):
 def test_scenes_flags_reach_the_share_that_is_stated(tmp_path):
     """The README says 95.6 %; another machine's rounding may move it a little."""
     flags = ["--flagfile=launch/scenes.flags", f"--checkpoint_dir={tmp_path}"]
-    code, out, err = call("train", *flags, timeout=1800)
+    code, out, err = call("train", *flags)
     assert code == 0, err
     share = float(re.search(r"^wholly true +([\d.]+)%", out, re.M)[1])
     assert share >= 90
