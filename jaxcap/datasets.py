@@ -1,6 +1,5 @@
 """Load a data set by name: the embedded scenes, or a folder in the course's layout."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,8 @@ import jax
 from jax.sharding import NamedSharding
 
 from jaxcap.data.coco import load_coco
-from jaxcap.data.dataset import SPLITS, Dataset, DataSource
+from jaxcap.data.dataset import ARRAYS, SPLITS, Dataset, DataSource
+from jaxcap.files import AnyPath
 from jaxcap.scenes import ensure_scenes
 
 DATASETS = ("scenes", "coco")
@@ -32,7 +32,7 @@ WHOLE = Placement()
 
 
 def load_data(
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: AnyPath | None = None,
     *,
     dataset: str | None = None,
     pca_features: bool | None = None,
@@ -61,8 +61,10 @@ def load_data(
         ValueError: an argument or what a file holds is wrong; the message names it.
         OSError: a file is broken, or the scenes cannot be written.
     """
-    folder = None if data_dir is None else Path(data_dir).expanduser()
+    folder = Path(data_dir).expanduser() if data_dir else None
     chosen = dataset or ("coco" if folder else "scenes")
+    if chosen == ARRAYS:
+        raise ValueError("the data were arrays, which no file gives again: give a `data_dir`")
     if chosen not in DATASETS:
         raise ValueError(f"`dataset` is {chosen}, expected one of {', '.join(DATASETS)}")
     if chosen == "coco" and folder is None:

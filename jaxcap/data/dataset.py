@@ -15,6 +15,8 @@ from jaxcap.data.image import Image
 from jaxcap.text.vocabulary import Vocabulary
 
 SPLITS = ("train", "val")
+ARRAYS = "arrays"
+"""The `DataSource.dataset` of arrays, which no file gives again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +118,7 @@ class DataSource:
 
     Attributes:
         dataset, data_dir, pca_features, max_train: arguments of `jaxcap.datasets.load_data`, with
-            an absolute `data_dir`. The name "arrays" is of `Dataset.from_arrays`, which no file
-            gives again.
+            an absolute `data_dir`; or `dataset` is `ARRAYS`.
         folder: where the data lay; empty if nowhere.
     """
 
@@ -177,7 +178,7 @@ class Dataset:
         words: Vocabulary | str | Iterable[str],
         *,
         val: tuple[AnyArray, AnyArray, AnyArray] | None = None,
-        name: str = "arrays",
+        name: str = ARRAYS,
     ) -> "Dataset":
         """Make a data set of arrays, checked as files are.
 
@@ -217,7 +218,7 @@ class Dataset:
             counts={s: Counts(x.num_captions, x.num_images) for s, x in splits.items()},
             caption_length=train.captions.shape[1],
             feature_dim=train.features.shape[1],
-            source=DataSource(dataset="arrays", pca_features=False),
+            source=DataSource(dataset=ARRAYS, pca_features=False),
         )
 
     @property

@@ -172,7 +172,8 @@ def _check(name: str, tensor: np.ndarray, shape: tuple[int, ...]) -> Float[np.nd
         raise _Wrong(f"{name} has shape {tensor.shape}, expected {shape}")
     if tensor.dtype.kind != "f":
         raise _Wrong(f"{name} has type {tensor.dtype}, expected floats")
-    tensor = tensor.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):
+        tensor = tensor.astype(np.float32, copy=False)
     if not np.isfinite(tensor).all():
         raise _Wrong(f"{name} holds values that are NaN or infinite")
     return tensor
