@@ -83,54 +83,45 @@ def _hdf5(path: Path) -> None:
         read_features(find_dataset(file, "features", ndim=2, kind="floats"))
 
 
+def _stored(arrays: dict[str, np.ndarray], **options) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, **options)
+    return buffer.getvalue()
+
+
 def _hdf5_seeds() -> list[bytes]:
-    seeds = []
-    for options in ({}, {"chunks": (2, 2), "compression": "gzip"}):
-        buffer = io.BytesIO()
-        with h5py.File(buffer, "w") as file:
-            file.create_dataset("captions", data=np.ones((3, 2), np.int32), **options)
-            file.create_dataset("features", data=np.ones((4, 2), np.float32), **options)
-        seeds.append(buffer.getvalue())
-    return seeds
+    arrays = {"captions": np.ones((3, 2), np.int32), "features": np.ones((4, 2), np.float32)}
+    return [_stored(arrays), _stored(arrays, chunks=(2, 2), compression="gzip")]
 
 
 def _pca_seeds() -> list[bytes]:
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        file["mean"] = np.ones((1, 3), np.float32)
-        file["components"] = np.ones((2, 3), np.float32)
-    return [buffer.getvalue()]
-
-
-_SHAPES = {"a.weight": (2, 3), "a.bias": (3,)}
+    return [_stored({name: np.ones((2, 3), np.float32) for name in ("mean", "components")})]
 
 
 def _tensors(path: Path) -> None:
     read_all_tensors(path)
-    read_tensors(path, _SHAPES)
+    read_tensors(path, {"a.weight": (2, 3), "a.bias": (3,)})
 
 
-def _arrays() -> dict[str, np.ndarray]:
-    return {"a.weight": np.ones((2, 3), np.float32), "a.bias": np.ones(3, np.float64)}
+_ARRAYS = {"a.weight": np.ones((2, 3), np.float32), "a.bias": np.ones(3, np.float64)}
+
+
+def _saved(save: Callable[..., None], *arguments, **named) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer, *arguments, **named)
+    return buffer.getvalue()
 
 
 def _npz_seeds() -> list[bytes]:
-    seeds = []
-    for save in (np.savez, np.savez_compressed):
-        buffer = io.BytesIO()
-        save(buffer, **_arrays())
-        seeds.append(buffer.getvalue())
-    return seeds
+    return [_saved(save, **_ARRAYS) for save in (np.savez, np.savez_compressed)]
 
 
 def _image_seeds() -> list[bytes]:
-    seeds = []
-    colours = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    for format in ("png", "jpeg", "gif", "bmp", "tiff", "webp", "tga", "ppm", "ico", "jpeg2000"):
-        buffer = io.BytesIO()
-        Image.fromarray(colours).save(buffer, format)
-        seeds.append(buffer.getvalue())
-    return seeds
+    image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    formats = ("png", "jpeg", "gif", "bmp", "tiff", "webp", "tga", "ppm", "ico", "jpeg2000")
+    return [_saved(image.save, format) for format in formats]
 
 
 _COCO = {
@@ -162,7 +153,7 @@ def _caption_seeds() -> list[bytes]:
 def _vocabulary_seeds() -> list[bytes]:
     words = ["<NULL>", "<START>", "<END>", "<UNK>", "a", "\u732b"]
     value = {"idx_to_word": words, "word_to_idx": {word: i for i, word in enumerate(words)}}
-    return [json.dumps(value).encode(), json.dumps(value, ensure_ascii=False).encode()]
+    return [json.dumps(value, ensure_ascii=ascii_only).encode() for ascii_only in (True, False)]
 
 
 def _split_list(path: Path) -> None:
@@ -180,7 +171,7 @@ READERS = {
     "hdf5": Reader(_hdf5, _hdf5_seeds, "a.h5"),
     "projection": Reader(Projection.load, _pca_seeds, "pca.h5"),
     "npz": Reader(_tensors, _npz_seeds, "a.npz"),
-    "safetensors": Reader(_tensors, lambda: [save_tensors(_arrays())], "a.safetensors"),
+    "safetensors": Reader(_tensors, lambda: [save_tensors(_ARRAYS)], "a.safetensors"),
     "images": Reader(open_image, _image_seeds, "a.png"),
     "captions": Reader(_captions, _caption_seeds, "captions"),
     "vocabulary": Reader(Vocabulary.load, _vocabulary_seeds, "vocabulary.json"),
