@@ -9,7 +9,8 @@ import jax
 from jax.sharding import NamedSharding
 
 from jaxcap.data.coco import load_coco
-from jaxcap.data.dataset import ARRAYS, SPLITS, Dataset, DataSource
+from jaxcap.data.dataset import SPLITS, Dataset
+from jaxcap.data.identity import ARRAYS, DataSource
 from jaxcap.files import AnyPath
 from jaxcap.scenes import ensure_scenes
 

@@ -19,12 +19,12 @@ ALLOWED = {
     "learning": {"files", "text", "data", "nn", "decoding", "scoring"},
     "plots": {"files", "text", "nn"},
     "commands": {
-        *("files", "text", "vision", "data", "scenes", "preparing", "datasets"),
-        *("nn", "decoding", "scoring", "learning", "plots"),
+        *("files", "text", "vision", "data", "datasets"),
+        *("decoding", "scoring", "learning", "plots"),
     },
     "cs231n": {"text", "vision", "data", "scenes", "nn", "decoding", "datasets"},
 }
-COMMANDS = {"train", "sample", "prepare", "caption", "evaluate"}
+COMMANDS = {"train", "sample", "prepare", "caption", "evaluate", "export"}
 
 
 def imports(path):

@@ -43,7 +43,8 @@ from jaxcap.data.coco_writing import (
     urls_file,
     write_coco,
 )
-from jaxcap.data.dataset import SPLITS, Counts, Dataset, DataSource, Split, SplitArrays
+from jaxcap.data.dataset import SPLITS, Dataset, Split, SplitArrays
+from jaxcap.data.identity import Counts, DataSource
 from jaxcap.data.image import Image
 from jaxcap.data.sharded import padding, read_features, read_sharded
 from jaxcap.files import AnyPath

@@ -1,9 +1,9 @@
 """A data set in memory: captions, which image each belongs to, and the features of the images."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxcap.data.checks import AnyArray, check_arrays, check_widths
+from jaxcap.data.identity import ARRAYS, Counts, DataIdentity, DataSource
 from jaxcap.data.image import Image
 from jaxcap.text.vocabulary import Vocabulary
 
 SPLITS = ("train", "val")
-ARRAYS = "arrays"
-"""The `DataSource.dataset` of arrays, which no file gives again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,81 +61,6 @@ class Split:
     def num_images(self) -> int:
         """K, without padding."""
         return self.images.num - self.padding[1]
-
-
-class Counts(NamedTuple):
-    """How many captions and images a split has."""
-
-    captions: int
-    images: int
-
-
-@dataclass(frozen=True)
-class DataIdentity:
-    """What a checkpoint records about the data that it was trained on.
-
-    Neither the choice of splits nor a subsample of the captions changes it.
-
-    Attributes:
-        name: of the data set.
-        counts: captions and images of each split, loaded or not.
-        caption_length: ids in a caption, L.
-        feature_dim: width of the features, D.
-        pca_features: whether PCA reduced the features.
-        encoder: what made the features, as `Encoder.describe` gives it; None if unknown.
-        pca: the projection that reduced them, as `Projection.describe` gives it; None if unknown.
-        vocabulary_size: number of words, V.
-        vocabulary_digest: SHA-256 of the words in their order.
-    """
-
-    name: str
-    counts: Mapping[str, Counts]
-    caption_length: int
-    feature_dim: int
-    pca_features: bool
-    encoder: Mapping[str, Any] | None = None
-    pca: Mapping[str, Any] | None = None
-    vocabulary_size: int = 0
-    vocabulary_digest: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Give plain JSON values."""
-        counts = {split: found._asdict() for split, found in self.counts.items()}
-        return {**asdict(self), "counts": counts}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "DataIdentity":
-        """Read what `to_json` gave; a ValueError names a field that is unknown or missing."""
-        _check_fields(cls, value)
-        counts = {split: Counts(**found) for split, found in value["counts"].items()}
-        return cls(**{**value, "counts": counts})
-
-
-@dataclass(frozen=True)
-class DataSource:
-    """How to load a data set again, as a checkpoint records it.
-
-    Attributes:
-        dataset, data_dir, pca_features, max_train: arguments of `jaxcap.datasets.load_data`, with
-            an absolute `data_dir`; or `dataset` is `ARRAYS`.
-        folder: where the data lay; empty if nowhere.
-    """
-
-    dataset: str | None = None
-    data_dir: str | None = None
-    pca_features: bool | None = None
-    max_train: int | None = None
-    folder: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Give plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "DataSource":
-        """Read what `to_json` gave; a ValueError names a field that is unknown."""
-        _check_fields(cls, value)
-        return cls(**value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,11 +213,3 @@ def references_of(
         list(dict.fromkeys(vocabulary.decode(row) for row in captions[order[a:b]]))
         for a, b in zip(first, last, strict=True)
     ]
-
-
-def _check_fields(cls: type, value: Mapping[str, Any]) -> None:
-    needed = {field.name: field.default is MISSING for field in fields(cls)}
-    if unknown := sorted(set(value) - set(needed)):
-        raise ValueError(f"{cls.__name__} has the unknown field {unknown[0]!r}")
-    if missing := [name for name in needed if needed[name] and name not in value]:
-        raise ValueError(f"{cls.__name__} lacks the field {missing[0]!r}")

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from jaxcap.files import AnyPath
 from jaxcap.files.whole import replacing
 
 _FEATURES, _DONE = "features.npy", "done.jsonl"
@@ -47,13 +48,13 @@ class FeatureStore:
 
     def __init__(
         self,
-        folder: Path,
+        folder: AnyPath,
         images: Sequence[tuple[str, int]],
         width: int,
         batch_size: int,
         depends_on: Mapping[str, Any],
     ):
-        self._folder = folder
+        self._folder = folder = Path(folder)
         self._digests = [
             _digest(json.dumps(list(images[start : start + batch_size])).encode("ascii"))
             for start in range(0, len(images), batch_size)

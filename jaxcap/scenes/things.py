@@ -74,13 +74,12 @@ class Brush:
         pixels = max(1, round(width * self.side))
         self._draw.line(self._scale(points), (*colour, 255), pixels, joint="curve")
 
-    def arc(
-        self, x: float, y: float, rx: float, ry: float, start: float, end: float, width: float
-    ) -> None:
+    def arc(self, centre: Point, radii: Point, angles: tuple[float, float], width: float) -> None:
         """Draw a part of an ellipse in ink; angles in degrees, clockwise from the right."""
+        (x, y), (rx, ry) = centre, radii
         low, high = self._scale([(x - rx, y - ry), (x + rx, y + ry)])
         pixels = max(1, round(width * self.side))
-        self._draw.arc((*low, *high), start, end, fill=(*INK, 255), width=pixels)
+        self._draw.arc((*low, *high), *angles, fill=(*INK, 255), width=pixels)
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
@@ -153,7 +152,7 @@ def _fish(brush: Brush, paint: Colour) -> None:
     brush.polygon([(0.4, 0.32), (0.5, 0.1), (0.74, 0.3)], _dark(paint))
     brush.polygon([(0.46, 0.66), (0.44, 0.86), (0.64, 0.68)], _dark(paint))
     brush.oval(0.6, 0.5, 0.4, 0.255, paint)
-    brush.arc(0.6, 0.5, 0.13, 0.2, -70.0, 70.0, 0.03)
+    brush.arc((0.6, 0.5), (0.13, 0.2), (-70.0, 70.0), 0.03)
     brush.oval(0.84, 0.44, 0.065, 0.065, (255, 255, 255))
     brush.oval(0.855, 0.44, 0.035, 0.035, INK)
 
@@ -225,7 +224,7 @@ def _mushroom(brush: Brush, paint: Colour) -> None:
 
 def _umbrella(brush: Brush, paint: Colour) -> None:
     brush.line([(0.5, 0.0), (0.5, 0.86)], 0.05)
-    brush.arc(0.6, 0.86, 0.1, 0.12, 0.0, 180.0, 0.05)
+    brush.arc((0.6, 0.86), (0.1, 0.12), (0.0, 180.0), 0.05)
     brush.half(0.5, 0.5, 0.5, 0.42, paint)
     for k, x in enumerate((0.125, 0.375, 0.625, 0.875)):
         brush.oval(x, 0.5, 0.125, 0.07, _dark(paint) if k % 2 else paint)
