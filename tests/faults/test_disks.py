@@ -79,7 +79,7 @@ def test_a_full_disk_keeps_what_is_encoded(tmp_path, leave):
         output = disk / "data"
         with full(disk, leave), pytest.raises(OSError, match=f"data.* {NO_ROOM}") as caught:
             prepare(output)
-        assert "--output" in str(caught.value)
+        assert "`output`" in str(caught.value)
         assert "\n" not in str(caught.value)
         assert not output.exists()
         assert prepare(output) == expected

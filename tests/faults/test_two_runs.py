@@ -90,7 +90,7 @@ def test_preparing_twice_into_one_folder_is_refused(tmp_path):
     with Preparation(plan_preparation(config), TinyEncoder()) as first:
         steps = first.encode()
         next(steps)
-        with pytest.raises(BlockingIOError, match=f"data.partial: {HERE} --output"):
+        with pytest.raises(BlockingIOError, match=f"data.partial: {HERE} `output`"):
             Preparation(plan_preparation(config), TinyEncoder())
         list(steps)
         first.finish()

@@ -390,13 +390,9 @@ def test_no_pickle_is_read(tmp_path):
             refused(reader, tmp_path / name)
     assert read_metrics(tmp_path) == []
     images = [("a.jpg", 1), ("b.jpg", 2)]
-    store = FeatureStore(tmp_path / "store", images, 1, 1, {})
-    store.write(0, np.ones((1, 1), np.float32), {})
-    store.close()
+    FeatureStore(tmp_path / "store", images, 1, 1, {}).write(0, np.ones((1, 1), np.float32), {})
     np.save(tmp_path / "store" / "features.npy", np.array([trap, trap], dtype=object))
-    again = FeatureStore(tmp_path / "store", images, 1, 1, {})
-    assert again.num_done == 0
-    again.close()
+    assert FeatureStore(tmp_path / "store", images, 1, 1, {}).num_done == 0
     assert not (tmp_path / "sprung").exists()
 
 
@@ -460,30 +456,26 @@ def test_no_program_is_started_for_a_picture_and_no_text_unpacked(tmp_path, monk
 
 
 def test_what_only_looks_odd_is_read(folder):
-    """Names in a file lead nowhere, and of two equal keys the last counts."""
+    """Names in a file lead nowhere, of two equal keys the last counts, a bad line ends a log."""
     (folder.parent / "secret").write_text("x")
     (folder / ABOUT).write_text('{"name": "../secret", "encoder": {"name": "../secret"}}')
     assert load_coco(folder).encoder == {"name": "../secret"}
     ids = '"word_to_idx": {"<NULL>": 0, "<START>": 1, "<END>": 2, "a": 4, "a": 3}'
-    (folder / "a.json").write_text(
-        f'{{"idx_to_word": [], "idx_to_word": ["<NULL>", "<START>", "<END>", "a"], {ids}}}'
-    )
+    twice = '"idx_to_word": [], "idx_to_word": ["<NULL>", "<START>", "<END>", "a"]'
+    (folder / "a.json").write_text(f"{{{twice}, {ids}}}")
     assert len(Vocabulary.load(folder / "a.json")) == 4
-    first = b'{"iteration": 1, "loss": 2.5}\n'
+    first, images = b'{"iteration": 1, "loss": 2.5}\n', [("a.jpg", 1), ("b.jpg", 2)]
     for line in (b"[" * 10**5, b'{"iteration": 1e999, "loss": 1}', b"\xff", b"[1]", b"9" * 10**5):
         (folder / METRICS_FILE).write_bytes(first + line + b"\n" + first)
         with bounded():
             assert read_metrics(folder) == [{"iteration": 1, "loss": 2.5}]
-    images = [("a.jpg", 1), ("b.jpg", 2)]
+    store = FeatureStore(folder / "store", images, 1, 1, {})
+    store.write(1, np.ones((1, 1), np.float32), {})
     for line in ("{}", "[]", "1", '{"batch": -1, "images": "x"}', '{"batch": 9}'):
-        store = FeatureStore(folder / "store", images, 1, 1, {})
-        store.write(1, np.ones((1, 1), np.float32), {})
-        store.close()
         with (folder / "store" / "done.jsonl").open("a") as file:
             file.write(line + "\n")
-    again = FeatureStore(folder / "store", images, 1, 1, {})
-    assert (again.num_done, again.begun_again) == (1, False)
-    again.close()
+        again = FeatureStore(folder / "store", images, 1, 1, {})
+        assert (again.num_done, again.begun_again) == (1, False)
 
 
 def test_long_captions_and_many_are_read_soon(tmp_path):

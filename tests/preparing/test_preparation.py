@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from tiny_data import tiny_splits
 from jaxcap.data.coco import load_coco, write_coco
 from jaxcap.data.dataset import Counts
 from jaxcap.data.projection import Projection
+from jaxcap.preparing import prepare as preparing
 from jaxcap.preparing.plan import PreparationConfig, plan_preparation
 from jaxcap.preparing.preparation import Preparation
 from jaxcap.preparing.splits import SplitChoice
@@ -21,9 +23,9 @@ from jaxcap.vision.images import open_image
 
 
 def prepare(config, encoder=None):
-    with Preparation(plan_preparation(config), encoder or TinyEncoder()) as preparation:
-        list(preparation.encode())
-        return preparation.finish()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return preparing.prepare(config, encoder or TinyEncoder())
 
 
 def contents(folder):
@@ -92,8 +94,10 @@ def test_broken_missing_and_foreign_files_are_left_out_with_their_words(mixed):
     given["images"][0]["sentences"] = [{"raw": text} for text in texts]
     mixed.captions.write_text(json.dumps(given))
     assert "zebra" in plan_preparation(mixed).vocabulary.word_to_idx
-    done = prepare(mixed)
-    assert done.plan.missing == ("010.png",)
+    with pytest.warns(UserWarning, match="3 images are not readable and left out .*report.json"):
+        with pytest.warns(UserWarning, match="1 images are missing and left out"):
+            done = preparing.prepare(mixed, TinyEncoder())
+    assert done.plan.missing == ("010.png",) and done.folder == mixed.output
     assert set(done.unreadable) == {"003.png", "007.png", "011.png"}
     assert "0 bytes" in done.unreadable["003.png"]
     data = load_coco(mixed.output)
@@ -151,26 +155,15 @@ def test_stopped_and_run_again_equals_undisturbed(mixed, stop_after, tmp_path):
     with pytest.raises(RuntimeError, match="lights"):
         prepare(cut, stopped)
     assert not cut.output.exists()
+    # Another encoder begins again, and other words keep the features.
+    with Preparation(plan_preparation(cut), TinyEncoder(version="2")) as preparation:
+        assert preparation.store.begun_again and preparation.store.num_done == 0
+    with pytest.raises(RuntimeError, match="lights"):
+        prepare(replace(cut, max_length=3), TinyEncoder(fails_at=stop_after))
     prepare(cut, again)
     assert contents(cut.output) == contents(whole.output)
     assert stopped.pictures + again.pictures == 17
     assert again.batches == [4, 4, 4, 4, 1][stop_after:]
-
-
-def test_other_words_keep_the_features_and_another_encoder_does_not(config):
-    with pytest.raises(RuntimeError):
-        prepare(config, TinyEncoder(fails_at=3))
-    encoder = TinyEncoder()
-    prepare(replace(config, max_length=3, min_count=2), encoder)
-    assert encoder.pictures == 18 - 12 and load_coco(config.output).caption_length == 5
-    config = replace(config, output=config.output.with_name("other"))
-    with pytest.raises(RuntimeError):
-        prepare(config, TinyEncoder(fails_at=2))
-    with Preparation(plan_preparation(config), TinyEncoder(version="2")) as preparation:
-        assert preparation.store.begun_again and preparation.store.num_done == 0
-        list(preparation.encode())
-        preparation.finish()
-    assert load_coco(config.output).encoder["version"] == "2"
 
 
 def test_nothing_is_overwritten_unasked_and_nothing_foreign_deleted(config, tmp_path):

@@ -1,4 +1,7 @@
-"""Captions, vocabularies and caption files: what is written is read, and what is wrong is named."""
+"""Captions, vocabularies and caption files: what is written is read.
+
+What is wrong with a file is in `tests/files/test_bad_files.py`.
+"""
 
 import csv
 import io
@@ -9,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcap.preparing.caption_files import read_caption_file
-from jaxcap.scoring.results import read_results, write_results
 from jaxcap.text.vocabulary import END, NULL, START, UNK, Vocabulary, decode_captions
 from jaxcap.text.words import TOKENIZERS, split_words
 
@@ -46,30 +48,6 @@ def test_vocabularies_to_files_and_back(tmp_path_factory, words, random):
     random.shuffle(words)
     other = Vocabulary.build(words)
     assert (other.digest == vocabulary.digest) == (other == vocabulary)
-
-
-FAULTS = {
-    "a word twice": lambda words, ids, at: (words + [words[at]], ids),
-    "a blank word": lambda words, ids, at: (words[:at] + [" "] + words[at:], ids),
-    "a number": lambda words, ids, at: (words[:at] + [at] + words[at:], ids),
-    "no such word": lambda words, ids, at: (words, {**ids, "\0none": at}),
-    "another id": lambda words, ids, at: (words, {**ids, words[at]: at + 1}),
-    "an id that is none": lambda words, ids, at: (words, {**ids, words[at]: [[at]]}),
-    "half a character": lambda words, ids, at: (words + ["\ud83d"], {**ids, "\ud83d": len(words)}),
-    "a special word less": lambda words, ids, at: (words[1:], ids),
-}
-
-
-@given(WORD_LISTS, st.sampled_from(sorted(FAULTS)), st.data())
-def test_a_vocabulary_with_one_fault_is_refused(tmp_path_factory, known, fault, data):
-    vocabulary = Vocabulary.build(known)
-    path = tmp_path_factory.mktemp("words") / "vocabulary.json"
-    at = data.draw(st.integers(0, len(vocabulary) - 1))
-    words, ids = FAULTS[fault](list(vocabulary.idx_to_word), vocabulary.word_to_idx, at)
-    path.write_text(json.dumps({"idx_to_word": words, "word_to_idx": ids}))
-    with pytest.raises(ValueError) as error:
-        Vocabulary.load(path)
-    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
 @given(st.text(max_size=60), st.sampled_from(sorted(TOKENIZERS)))
@@ -135,14 +113,3 @@ def test_caption_files_hold_what_was_written_or_are_refused_by_name(
         assert all(image.name.strip() for image in read_caption_file(path).images)
     except ValueError as error:
         assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
-
-
-@given(st.dictionaries(st.integers(-(2**63), 2**63), st.text(min_size=1).filter(str.strip)))
-def test_results_to_files_and_back(tmp_path_factory, captions):
-    path = tmp_path_factory.mktemp("results") / "results.json"
-    write_results(path, captions)
-    if captions:
-        assert read_results(path) == captions
-    else:
-        with pytest.raises(ValueError, match="holds no captions"):
-            read_results(path)

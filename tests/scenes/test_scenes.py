@@ -7,7 +7,6 @@ import pytest
 
 from jaxcap.scenes import Group, Scene, held_back, picture, sample_scene
 from jaxcap.scenes.drawing import SIDE, draw, pixels, spots
-from jaxcap.scenes.things import thing
 from jaxcap.scenes.world import (
     BACKGROUNDS,
     COLOURS,
@@ -128,11 +127,3 @@ def test_no_thing_touches_another_or_leaves_the_picture(scenes):
             upper, lower = sorted(pair, key=lambda spot: spot.y)
             gaps = right.x - left.x - left.span, lower.y - upper.y - upper.span
             assert max(gaps) >= -MARGIN
-
-
-def test_things_are_antialiased_and_mostly_of_their_colour():
-    for kind in KINDS:
-        red, blue = (np.asarray(thing(kind, colour, 48)) for colour in ("red", "blue"))
-        alpha = red[..., 3]
-        assert alpha[0, 0] == 0 and ((alpha > 0) & (alpha < 255)).sum() > 40
-        assert (red != blue).any(-1).sum() > 0.3 * (alpha > 0).sum()

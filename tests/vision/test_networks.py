@@ -63,19 +63,6 @@ def test_a_picture_alone_and_by_what_other_devices_compute(params, golden, encod
     assert_relative(grid, encoded.grid[:1], 1e-4)
 
 
-@pytest.mark.parametrize(("kernel", "stride", "size"), [(3, 1, 6), (3, 2, 7), (5, 1, 7), (5, 2, 6)])
-def test_shifted_products_equal_grouped_convolution(kernel, stride, size):
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((2, size, size, 4), np.float32)
-    params = {
-        "d.kernel": rng.standard_normal((kernel, kernel, 4), np.float32),
-        "d.bias": rng.standard_normal(4, np.float32),
-    }
-    forms = efficientnet._depthwise_shifted, efficientnet._depthwise_grouped
-    found, expected = jax.jit(lambda x, p: [form(x, p, "d", stride) for form in forms])(x, params)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-
-
 def test_the_weights_that_ship(params):
     shapes = efficientnet.parameter_shapes()
     assert {name: x.shape for name, x in params.items()} == shapes
