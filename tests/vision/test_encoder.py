@@ -1,7 +1,8 @@
-"""One interface over the networks, and the record that keeps their features apart."""
+"""The encoders: EfficientNet against features that PyTorch computed, VGG16 against plain NumPy."""
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +10,16 @@ import numpy as np
 import pytest
 
 from jaxcap.vision import efficientnet, encoder, vgg16
+from jaxcap.vision.efficientnet import WEIGHTS
 from jaxcap.vision.encoder import Encoder, check_same_encoder, load_encoder
 from jaxcap.vision.preprocessing import Preprocessing, check_pixels
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "efficientnet_lite0.npz"
 
 
 @pytest.fixture(scope="module")
 def lite():
-    return load_encoder()
+    return load_encoder(weights=str(WEIGHTS))
 
 
 def pictures(*sizes):
@@ -23,21 +27,56 @@ def pictures(*sizes):
     return [rng.integers(0, 256, (height, width, 3), np.uint8) for height, width in sizes]
 
 
-def test_pictures_of_any_size_in_any_batch(lite):
-    images = pictures((50, 80), (224, 224), (300, 100), (1, 1), (7, 900))
-    before = encoder._encode._cache_size()
-    together = lite.encode(images, batch_size=2)
-    assert together.pooled.shape == (5, 1280) and together.grid is None
-    assert isinstance(together.pooled, np.ndarray) and together.pooled.dtype == np.float32
-    alone = lite.encode(images[2:3], grid=True, batch_size=2)
-    np.testing.assert_array_equal(together.pooled[2:3], alone.pooled)
-    assert alone.grid.shape == (1, 7 * 7, 1280) and lite.grid_cells == 7 * 7
+def assert_relative(found, expected, tolerance):
+    error = np.linalg.norm(found - expected, axis=-1) / np.linalg.norm(expected, axis=-1)
+    assert error.max() < tolerance, error.max()
+
+
+def test_golden_features(lite):
+    """The wide picture is resized on the way, so the filter is pinned as well."""
+    with np.load(GOLDEN) as file:
+        golden = dict(file)
+    images = [golden["square"], golden["wide"]]
+    pooled, grid = lite.encode(images, grid=True, batch_size=2)
+    assert pooled.dtype == grid.dtype == np.float32 and grid.shape == (2, 7 * 7, 1280)
+    assert_relative(pooled, golden["shipped_pooled"], 1e-4)
+    assert_relative(grid[:, golden["cells"]], golden["shipped_cells"], 1e-4)
+    np.testing.assert_allclose(np.linalg.norm(grid, axis=2), golden["shipped_norms"], rtol=1e-4)
+    # The published network in single precision, batch norm not folded.
+    assert_relative(pooled, golden["published_pooled"], 1e-2)
+    np.testing.assert_allclose(pooled, grid.mean(1), rtol=1e-5, atol=1e-6)
+    alone = lite.encode(images[1:], grid=True, batch_size=2)
+    np.testing.assert_array_equal(alone.grid, grid[1:])
+    np.testing.assert_array_equal(alone.pooled, pooled[1:])
+    # What other devices compute.
+    pixels = lite.preprocessing.normalise(jnp.asarray(lite.prepare(images[0]))[None])
+    by_others = jax.jit(efficientnet._grid, static_argnames="depthwise")(
+        lite.params, pixels, depthwise=efficientnet._depthwise_grouped
+    )
+    assert_relative(by_others, grid[:1], 1e-4)
+
+
+def test_the_weights_that_ship(lite):
+    shapes = efficientnet.parameter_shapes()
+    assert {name: x.shape for name, x in lite.params.items()} == shapes
+    assert sum(map(np.prod, shapes.values())) == 3_350_000 and WEIGHTS.stat().st_size < 8e6
+    assert (WEIGHTS.parent / "NOTICE").exists() and (WEIGHTS.parent / "LICENSE-APACHE-2.0").exists()
+    # They are not compiled in.
+    assert not jax.make_jaxpr(efficientnet.features)(
+        lite.params, jnp.zeros((1, 224, 224, 3))
+    ).consts
     larger = load_encoder("efficientnet-lite0-288")
     pixels = jax.ShapeDtypeStruct((2, 288, 288, 3), np.float32)
     grid = jax.eval_shape(efficientnet.features, larger.params, pixels).grid
     assert (larger.preprocessing.size, larger.grid_cells) == (288, 81) == (288, grid.shape[1])
-    np.testing.assert_allclose(alone.pooled, alone.grid.mean(1), rtol=1e-5, atol=1e-6)
-    for num in (3, 4):
+
+
+def test_pictures_of_any_size_in_two_programs(lite):
+    before, images = encoder._encode._cache_size(), pictures((50, 80), (224, 224), (9, 900), (1, 1))
+    pooled, grid = lite.encode(images, batch_size=2)
+    assert pooled.shape == (4, 1280) and grid is None
+    assert isinstance(pooled, np.ndarray) and pooled.dtype == np.float32
+    for num in (1, 3):
         lite.encode(images[:num], batch_size=2)
     assert encoder._encode._cache_size() <= before + 2
     for call, message in (
@@ -68,21 +107,76 @@ def test_a_difference_between_encoders_names_both(lite):
             check_same_encoder(other, used, "model")
 
 
-@pytest.mark.parametrize("name", ["vgg16", "vgg16-caffe"])
-def test_vgg16(monkeypatch, name):
-    stages, fc7 = ((4,), (5,)), vgg16.fc7
-    rng = np.random.default_rng(0)
-    shapes = vgg16.file_shapes(stages, hidden=6, size=8)
-    params = vgg16.from_torchvision({k: rng.standard_normal(s, "f") for k, s in shapes.items()})
-    monkeypatch.setattr(vgg16, "fc7", lambda params, images: fc7(params, images, stages))
-    preprocessing = replace(encoder._VGG16[name], size=8)
-    small = Encoder(name, "0" * 12, preprocessing, 6, 0, params)
+STAGES, FC7 = ((4, 5), (6,)), vgg16.fc7
+
+
+def plain_fc7(tensors, image):
+    """The network in PyTorch's layout, one picture (H, W, 3), no library."""
+    x = image.transpose(2, 0, 1)
+    for names in vgg16.convolution_names(STAGES):
+        for name in names:
+            padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+            windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+            x = np.einsum("chwij,ocij->ohw", windows, tensors[f"{name}.weight"])
+            x = np.maximum(x + tensors[f"{name}.bias"][:, None, None], 0)
+        channels, height, width = x.shape
+        x = x.reshape(channels, height // 2, 2, width // 2, 2).max((2, 4))
+    x = x.reshape(-1)
+    for name in ("classifier.0", "classifier.3"):
+        x = np.maximum(tensors[f"{name}.weight"] @ x + tensors[f"{name}.bias"], 0)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("name", "black", "white", "channel_of_red"),
+    [
+        (
+            "vgg16",
+            [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225],
+            [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225],
+            0,
+        ),
+        ("vgg16-caffe", [-103.939, -116.779, -123.68], [151.061, 138.221, 131.32], 2),
+        ("efficientnet-lite0", [-127 / 128] * 3, [1.0] * 3, 0),
+    ],
+)
+def test_pixels_reach_a_network_in_its_range_and_order(
+    monkeypatch, name, black, white, channel_of_red
+):
+    preprocessing = {**encoder._LITE0, **encoder._VGG16}[name]
+    colours = np.uint8([[0, 0, 0], [255, 255, 255], [255, 0, 0]])[:, None, None]
+    found = preprocessing.normalise(jnp.asarray(colours))[:, 0, 0]
+    np.testing.assert_allclose(found[:2], [black, white], rtol=1e-5)
+    assert found[2].argmax() == channel_of_red
+    if name == "efficientnet-lite0":
+        return
+    rng, shapes = np.random.default_rng(0), vgg16.file_shapes(STAGES, hidden=7, size=8)
+    tensors = {
+        name: rng.standard_normal(shape, np.float32) / np.float32(np.prod(shape[1:]) / 2) ** 0.5
+        for name, shape in shapes.items()
+    }
+    monkeypatch.setattr(vgg16, "fc7", lambda params, images: FC7(params, images, STAGES))
+    preprocessing = replace(preprocessing, size=8)
+    params = vgg16.from_torchvision(tensors)
+    small = Encoder(name, "0" * 12, preprocessing, 7, 0, params)
     images = pictures((20, 30), (8, 8))
-    resized = np.stack([preprocessing.resize(image) for image in images])
-    expected = fc7(params, preprocessing.normalise(jnp.asarray(resized)), stages)
-    np.testing.assert_allclose(small.encode(images, batch_size=2).pooled, expected, rtol=1e-5)
+    pixels = preprocessing.normalise(jnp.stack([preprocessing.resize(image) for image in images]))
+    expected = np.stack([plain_fc7(tensors, np.asarray(image)) for image in pixels])
+    assert (expected > 0).any()
+    found = small.encode(images, batch_size=2).pooled
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="no spatial grid"):
         small.encode(images, grid=True)
+
+
+def test_names_of_vgg16_are_torchvisions():
+    names = [name for stage in vgg16.convolution_names() for name in stage]
+    indices = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
+    assert names == [f"features.{index}" for index in indices]
+    shapes = vgg16.file_shapes()
+    assert shapes["features.28.weight"] == (512, 512, 3, 3) and len(shapes) == 2 * 15
+    assert shapes["classifier.0.weight"] == (4096, 25088)
+    assert shapes["classifier.3.weight"] == (4096, 4096)
 
 
 PLAIN = Preprocessing(8, "squeeze", "bilinear", "RGB", (0.0,) * 3, (1.0,) * 3)
