@@ -29,8 +29,9 @@ from safetensors.numpy import save_file
 from jaxcap.files.tensors import read_all_tensors
 from jaxcap.files.text import list_names
 from jaxcap.files.whole import replacing
-from jaxcap.nn.captioner import CaptionerConfig, Params
-from jaxcap.nn.linen import CELL_PREFIX
+from jaxcap.nn.captioner import Params
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.linen_cell import CELL_PREFIX
 
 Source = Mapping[str, Any] | str | PathLike[str]
 """Arrays by name, or the `.npz` or `.safetensors` file that holds them."""

@@ -6,10 +6,54 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxcap.nn.cells import Cell
+
+# Pure functions
+
+
+class GRUCarry(NamedTuple):
+    h: jax.Array
+
+
+def gru_update(a, carry):
+    """h' = z * h + (1 - z) * n: a gated unit without a reset gate."""
+    z, n = jnp.split(a, 2, axis=-1)
+    z, n = jax.nn.sigmoid(z), jnp.tanh(n)
+    return GRUCarry(z * carry.h + (1 - z) * n), (z, n)
+
+
+def gru_pull_back(saved, before, after, dafter):
+    z, n = saved
+    dz, dn = dafter.h * (before.h - n), dafter.h * (1 - z)
+    da = jnp.concatenate([dz * z * (1 - z), dn * (1 - n * n)], axis=-1)
+    return da, GRUCarry(dafter.h * z)
+
+
+gru = Cell(2, GRUCarry, gru_update, gru_pull_back)
+
+
+class LeakyCarry(NamedTuple):
+    h: jax.Array
+    memory: jax.Array
+    """(N, 1, H), of another shape than h, to which backward passes must not be blind."""
+
+
+def leaky_start(h0):
+    return LeakyCarry(h0, jnp.zeros_like(h0)[:, None])
+
+
+def leaky_update(a, carry):
+    memory = 0.5 * carry.memory + jnp.tanh(a)[:, None]
+    return LeakyCarry(jnp.sin(memory[:, 0]) + 0.1 * carry.h, memory), ()
+
+
+leaky = Cell(1, leaky_start, leaky_update, path="own_cells:leaky")
+
+
+# Linen
+
 
 class Gated(NamedTuple):
-    """Carry with the hidden state first, and a count of the words."""
-
     h: jax.Array
     memory: jax.Array
     count: jax.Array
@@ -39,30 +83,6 @@ class GatedCell(nn.RNNCellBase):
         return 1
 
 
-class Wide(nn.GRUCell):
-    """An output that is wider than it was asked to be."""
-
-    def __call__(self, carry, x):
-        carry, h = super().__call__(carry, x)
-        return carry, jnp.concatenate([h, h], axis=-1)
-
-
-class Anonymous(nn.LSTMCell):
-    """An output that is none of the arrays in its carry."""
-
-    def __call__(self, carry, x):
-        carry, h = super().__call__(carry, x)
-        return carry, 2 * h
-
-
-class Growing(nn.GRUCell):
-    """A carry of another structure after a step."""
-
-    def __call__(self, carry, x):
-        carry, h = super().__call__(carry, x)
-        return (carry, h), h
-
-
 class RowsLast(GatedCell):
     """A carry whose count does not have the rows first."""
 
@@ -87,24 +107,26 @@ class WideState(nn.RNNCellBase):
         return jnp.zeros((*input_shape[:-1], self.features + 1))
 
 
-class Normed(nn.GRUCell):
-    """Running statistics, which a captioner does not keep."""
+def _changed(base, change, before=lambda x: x):
+    """A Linen cell whose results or inputs are changed."""
 
-    @nn.compact
-    def __call__(self, carry, x):
-        return super().__call__(carry, nn.BatchNorm(use_running_average=False)(x))
+    class Changed(base):
+        @nn.compact
+        def __call__(self, carry, x):
+            return change(*super().__call__(carry, before(x)))
 
-
-class Noisy(nn.GRUCell):
-    """Random numbers in a step."""
-
-    @nn.compact
-    def __call__(self, carry, x):
-        return super().__call__(carry, nn.Dropout(0.5, deterministic=False)(x))
+    return Changed
 
 
-class Broken(nn.GRUCell):
-    """A fault of its own."""
+def _break(carry, h):
+    raise RuntimeError("this cell\nis broken")
 
-    def __call__(self, carry, x):
-        raise RuntimeError("this cell\nis broken")
+
+Wide = _changed(nn.GRUCell, lambda carry, h: (carry, jnp.concatenate([h, h], axis=-1)))
+Anonymous = _changed(nn.LSTMCell, lambda carry, h: (carry, 2 * h))
+Growing = _changed(nn.GRUCell, lambda carry, h: ((carry, h), h))
+Broken = _changed(nn.GRUCell, _break)
+Normed = _changed(
+    nn.GRUCell, lambda *out: out, lambda x: nn.BatchNorm(use_running_average=False)(x)
+)
+Noisy = _changed(nn.GRUCell, lambda *out: out, lambda x: nn.Dropout(0.5, deterministic=False)(x))

@@ -2,7 +2,7 @@
 
 Axes: N examples, T steps, D inputs, H hidden units, V words; G is H for the RNN and 4H for the
 LSTM, whose gates stand in the order i, f, o, g. The backward passes are those of
-`jaxcap.nn.recurrent`, through `jax.vjp`.
+`jaxcap.nn.scan`, through `jax.vjp`.
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from jaxcap.cs231n.arrays import Cache, backward, check_ids, layer
 from jaxcap.nn import loss as losses
-from jaxcap.nn import recurrent
-from jaxcap.nn.recurrent import CellParams, LSTMCarry, RNNCarry
+from jaxcap.nn import unroll
+from jaxcap.nn.cells import CellParams, LSTMCarry, RNNCarry
 
 __all__ = [
     "lstm_backward",
@@ -43,25 +43,25 @@ def _sigmoid(x: Array) -> Array:
 
 @layer
 def _rnn_step(x: Array, prev_h: Array, Wx: Array, Wh: Array, b: Array) -> Array:
-    return recurrent.rnn_step(CellParams(Wx, Wh, b), RNNCarry(prev_h), x)[1]
+    return unroll.rnn_step(CellParams(Wx, Wh, b), RNNCarry(prev_h), x)[1]
 
 
 @layer
 def _rnn(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> Array:
-    return recurrent.rnn(CellParams(Wx, Wh, b), x, h0)[1]
+    return unroll.rnn(CellParams(Wx, Wh, b), x, h0)[1]
 
 
 @layer
 def _lstm_step(
     x: Array, prev_h: Array, prev_c: Array, Wx: Array, Wh: Array, b: Array
 ) -> tuple[Array, Array]:
-    carry, _ = recurrent.lstm_step(CellParams(Wx, Wh, b), LSTMCarry(prev_h, prev_c), x)
+    carry, _ = unroll.lstm_step(CellParams(Wx, Wh, b), LSTMCarry(prev_h, prev_c), x)
     return carry.h, carry.c
 
 
 @layer
 def _lstm(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> Array:
-    return recurrent.lstm(CellParams(Wx, Wh, b), x, h0)[1]
+    return unroll.lstm(CellParams(Wx, Wh, b), x, h0)[1]
 
 
 @layer
@@ -76,7 +76,7 @@ def _temporal_affine(x: Array, w: Array, b: Array) -> Array:
 
 @layer
 def _temporal_softmax(x: Array, *, targets: Array, mask: Array) -> Array:
-    return losses.temporal_softmax_loss(x, targets, mask, len(x)).per_caption
+    return losses.temporal_softmax_loss(x, losses.Targets(targets, mask), len(x)).per_caption
 
 
 def sigmoid(x: _Floats) -> _Floats:

@@ -34,7 +34,7 @@ from jaxcap.learning import checksums, processes
 from jaxcap.learning.loop import TrainingConfig, TrainState
 from jaxcap.learning.optimiser import OptimiserConfig
 from jaxcap.nn.captioner import CaptionerConfig, Params, init_params
-from jaxcap.nn.linen import CellError
+from jaxcap.nn.find_cell import CellError
 from jaxcap.text.vocabulary import Vocabulary
 
 _ITEMS = ("params", "training", "info", "validation")
@@ -80,6 +80,7 @@ class CheckpointInfo:
     def to_json(self) -> dict[str, Any]:
         """The same as plain JSON values, with the format's version."""
         fields = dataclasses.asdict(self)
+        fields["model"] = self.model.to_json()
         fields["vocabulary"] = list(self.vocabulary.idx_to_word)
         fields["data"], fields["source"] = self.data.to_json(), self.source.to_json()
         return {"format": FORMAT, **fields}
@@ -183,7 +184,7 @@ class CheckpointInfo:
         if self.training.optimiser.lr_schedule == "cosine":
             training["num_epochs"] = self.training.num_epochs
         return {
-            **dataclasses.asdict(self.model),
+            **self.model.to_json(),
             **training,
             **dataclasses.asdict(self.training.optimiser),
             **{f"data {name}": value for name, value in self.data.to_json().items()},

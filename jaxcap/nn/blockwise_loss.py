@@ -12,9 +12,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from jaxcap.nn.loss import CaptionLoss
+from jaxcap.nn.loss import CaptionLoss, Targets
 from jaxcap.nn.products import product
 from jaxcap.nn.regularisation import Rate
 
@@ -27,10 +27,8 @@ class _Gradients(NamedTuple):
 
 def blockwise_softmax_loss(
     h: Float[Array, "R H"],
-    W_vocab: Float[Array, "H V"],
-    b_vocab: Float[Array, " V"],
-    targets: Int[Array, " R"],
-    mask: Bool[Array, " R"],
+    layer: tuple[Float[Array, "H V"], Float[Array, " V"]],
+    targets: Targets,
     num: int,
     smoothing: Rate | None = None,
     *,
@@ -38,29 +36,28 @@ def blockwise_softmax_loss(
 ) -> CaptionLoss:
     """`temporal_softmax_loss` of `h @ W_vocab + b_vocab`, without the logits of padding.
 
-    It can be differentiated in reverse mode, by `h`, `W_vocab` and `b_vocab`. The gradients are
-    found along with the loss, so that both together cost one pass over the words.
+    It can be differentiated in reverse mode, by `h` and `layer`. The gradients are found along with
+    the loss, so that both together cost one pass over the words.
 
     Args:
         h: hidden states of R words.
-        W_vocab, b_vocab: the vocabulary layer.
-        targets: the word that follows each, an id in [0, V).
-        mask: true where the target counts.
+        layer: the vocabulary layer, `W_vocab` and `b_vocab`.
+        targets: the word that follows each.
         num: number of captions, N.
         smoothing: as in `temporal_softmax_loss`.
         block: words at a time.
     """
-    nats: Array = _nats(block, h, W_vocab, b_vocab, targets, mask, smoothing)
-    words = jnp.maximum(mask.sum(), 1).astype(nats.dtype)
+    nats: Array = _nats(block, h, *layer, targets, smoothing)
+    words = jnp.maximum(targets.mask.sum(), 1).astype(nats.dtype)
     return CaptionLoss(per_caption=nats / num, per_word=nats / words)
 
 
-def _blocks(block, h, W_vocab, b_vocab, targets, mask, smoothing, *, gradients):
+def _blocks(block, h, W_vocab, b_vocab, targets, smoothing, *, gradients):
     """Nats of all words, and their gradients or None."""
     R, V = len(h), W_vocab.shape[1]
     blocks = -(-R // block)
     # The rows of real words, then R, which no row has.
-    rows = jnp.nonzero(mask, size=blocks * block, fill_value=R)[0]
+    rows = jnp.nonzero(targets.mask, size=blocks * block, fill_value=R)[0]
     half = h.dtype.itemsize < 4
     zeros = _Gradients(*map(jnp.zeros_like, (h, W_vocab, b_vocab))) if gradients else None
 
@@ -69,20 +66,23 @@ def _blocks(block, h, W_vocab, b_vocab, targets, mask, smoothing, *, gradients):
         chosen = lax.dynamic_slice_in_dim(rows, number * block, block)
         real = (chosen < R)[:, None]
         states = h.at[chosen].get(mode="clip")
-        targets_here = targets.at[chosen].get(mode="clip")[:, None]
+        following = targets.words.at[chosen].get(mode="clip")[:, None]
         logits = product(states, W_vocab) + b_vocab[None]
         largest = logits.max(axis=1, keepdims=True)
         exponentials = jnp.exp(logits - largest)
         total = exponentials.sum(axis=1, keepdims=True)
-        right = jnp.take_along_axis(logits, targets_here, axis=1)
+        right = jnp.take_along_axis(logits, following, axis=1)
         if smoothing is not None:
             right = (1 - smoothing) * right + smoothing * logits.mean(axis=1, keepdims=True)
-        here = jnp.where(real, jnp.log(total) + largest - right, jnp.zeros_like(right))
-        nats = nats + here.sum(dtype=nats.dtype)
+        here, weight = jnp.log(total) + largest - right, jnp.ones_like(total)
+        if targets.weights is not None:
+            weight = targets.weights.at[chosen].get(mode="clip")[:, None]
+            here = weight * here
+        nats = nats + jnp.where(real, here, jnp.zeros_like(here)).sum(dtype=nats.dtype)
         if grads is None:
             return nats, None
-        weight = jnp.where(real, jnp.ones_like(total), jnp.zeros_like(total))
-        at_target = jnp.arange(V, dtype=targets.dtype)[None] == targets_here
+        weight = jnp.where(real, weight, jnp.zeros_like(weight))
+        at_target = jnp.arange(V, dtype=following.dtype)[None] == following
         dlogits = exponentials * (weight / total)
         at = weight if smoothing is None else (1 - smoothing) * weight
         dlogits = dlogits - jnp.where(at_target, at, jnp.zeros_like(weight))
@@ -95,7 +95,7 @@ def _blocks(block, h, W_vocab, b_vocab, targets, mask, smoothing, *, gradients):
         )
 
     first = jnp.zeros((), jnp.float32 if half else h.dtype)
-    return lax.fori_loop(0, -(-mask.sum() // block), body, (first, zeros))
+    return lax.fori_loop(0, -(-targets.mask.sum() // block), body, (first, zeros))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -109,7 +109,7 @@ def _nats_fwd(block, *inputs):
 
 def _nats_bwd(block, grads, cotangent):
     del block
-    return *(g * cotangent.astype(g.dtype) for g in grads), None, None, None
+    return *(g * cotangent.astype(g.dtype) for g in grads), None, None
 
 
 _nats.defvjp(_nats_fwd, _nats_bwd)

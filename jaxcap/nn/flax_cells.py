@@ -1,9 +1,8 @@
 """The built-in cells as Flax cells, and how to bring a cell of one's own.
 
 `LSTMCell` and `RNNCell` are Linen cells, for `flax.linen.RNN`; `NNXLSTMCell` and `NNXRNNCell` are
-NNX cells, for `flax.nnx.RNN`. All of them call `lstm_step` and `rnn_step` of
-`jaxcap.nn.recurrent`, with its parameters `Wx`, `Wh` and `b` and its carry, and so have the same
-results and gradients:
+NNX cells, for `flax.nnx.RNN`. All of them call `jaxcap.nn.scan.cell_step`, with the parameters
+`Wx`, `Wh` and `b` and the carries of `jaxcap.nn.cells`, and so have the same results and gradients:
 
     flax.linen.RNN(LSTMCell(features=512)).apply(variables, x, initial_carry=LSTMCarry(h0, c0))
     flax.nnx.RNN(NNXLSTMCell(256, 512, rngs=nnx.Rngs(0)))(x)
@@ -50,8 +49,7 @@ autodiff, without the backward pass by hand and the input products of all steps 
 the built-in cells fast.
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -61,37 +59,28 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxcap.nn.recurrent import CellParams, LSTMCarry, RNNCarry, lstm_step, rnn_step
+from jaxcap.nn.cells import LSTM, RNN, WEIGHTS, Cell, CellParams
+from jaxcap.nn.scan import cell_step
 
-_weights = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+
+def _parameters(cell: Cell, D: int, H: int) -> dict[str, tuple[tuple[int, ...], Initializer]]:
+    """Shape and initial values of each parameter, by its name."""
+    G = cell.gates * H
+    zeros = nn.initializers.zeros
+    return {"Wx": ((D, G), WEIGHTS), "Wh": ((H, G), WEIGHTS), "b": ((G,), zeros)}
 
 
-class _Kind(NamedTuple):
-    """What sets the LSTM and the vanilla RNN apart; axes as in `jaxcap.nn.recurrent`."""
-
-    step: Callable[..., tuple[Any, Array]]
-    carry: type[RNNCarry] | type[LSTMCarry]
-    gates: int
-
-    def parameters(self, D: int, H: int) -> dict[str, tuple[tuple[int, ...], Initializer]]:
-        """Shape and initial values of each parameter, by its name."""
-        G = self.gates * H
-        zeros = nn.initializers.zeros
-        return {"Wx": ((D, G), _weights), "Wh": ((H, G), _weights), "b": ((G,), zeros)}
-
-    def advance(self, params: CellParams, carry: Any, x: Float[Array, "*N D"]) -> tuple[Any, Array]:
-        """One step with any number of batch axes, as Flax has it."""
-        carry = self.step(params, jax.tree.map(_rows, carry), _rows(x))[0]
-        carry = jax.tree.map(lambda a: a.reshape(*x.shape[:-1], a.shape[-1]), carry)
-        return carry, carry.h
+def _advance(
+    cell: Cell, params: CellParams, carry: Any, x: Float[Array, "*N D"]
+) -> tuple[Any, Array]:
+    """One step with any number of batch axes, as Flax has it."""
+    advanced: Any = cell_step(cell, params, jax.tree.map(_rows, carry), _rows(x))
+    carry = jax.tree.map(lambda a: a.reshape(*x.shape[:-1], a.shape[-1]), advanced[0])
+    return carry, carry.h
 
 
 def _rows(a: Float[Array, "*N K"]) -> Float[Array, "M K"]:
     return a.reshape(-1, a.shape[-1])
-
-
-_RNN = _Kind(rnn_step, RNNCarry, gates=1)
-_LSTM = _Kind(lstm_step, LSTMCarry, gates=4)
 
 
 class _LinenCell(nn.RNNCellBase):
@@ -104,23 +93,23 @@ class _LinenCell(nn.RNNCellBase):
 
     features: int
     param_dtype: DTypeLike = jnp.float32
-    _kind: ClassVar[_Kind]
+    _cell: ClassVar[Cell]
 
     @nn.compact
     def __call__(self, carry: Any, inputs: Float[Array, "*N D"]) -> tuple[Any, Array]:
         """Advance by one step: the carry after it, and its hidden state (*N, H)."""
-        parameters = self._kind.parameters(inputs.shape[-1], self.features)
+        parameters = _parameters(self._cell, inputs.shape[-1], self.features)
         params = {
             name: self.param(name, initializer, shape, self.param_dtype)
             for name, (shape, initializer) in parameters.items()
         }
-        return self._kind.advance(CellParams(**params), carry, inputs)
+        return _advance(self._cell, CellParams(**params), carry, inputs)
 
     @nn.nowrap
     def initialize_carry(self, rng: Array, input_shape: tuple[int, ...]) -> Any:
         """Zeros for inputs of shape (*N, D)."""
         zeros = jnp.zeros((*input_shape[:-1], self.features), self.param_dtype)
-        return self._kind.carry(*[zeros] * len(self._kind.carry._fields))
+        return self._cell.start(zeros)
 
     @property
     def num_feature_axes(self) -> int:
@@ -131,13 +120,13 @@ class _LinenCell(nn.RNNCellBase):
 class LSTMCell(_LinenCell):
     """The LSTM as a Linen cell, whose carry is an `LSTMCarry`."""
 
-    _kind = _LSTM
+    _cell = LSTM
 
 
 class RNNCell(_LinenCell):
     """The vanilla RNN as a Linen cell, whose carry is an `RNNCarry`."""
 
-    _kind = _RNN
+    _cell = RNN
 
 
 class _NNXCell(nnx.RNNCellBase):
@@ -150,7 +139,7 @@ class _NNXCell(nnx.RNNCellBase):
         rngs: the stream `params` draws the weights.
     """
 
-    _kind: ClassVar[_Kind]
+    _cell: ClassVar[Cell]
 
     def __init__(
         self,
@@ -162,14 +151,14 @@ class _NNXCell(nnx.RNNCellBase):
     ):
         self.hidden_features = hidden_features
         self.param_dtype = param_dtype
-        parameters = self._kind.parameters(in_features, hidden_features)
+        parameters = _parameters(self._cell, in_features, hidden_features)
         for name, (shape, initializer) in parameters.items():
             setattr(self, name, nnx.Param(initializer(rngs.params(), shape, param_dtype)))
 
     def __call__(self, carry: Any, inputs: Float[Array, "*N D"]) -> tuple[Any, Array]:
         """Advance by one step: the carry after it, and its hidden state (*N, H)."""
         params = CellParams(*(getattr(self, name)[...] for name in CellParams._fields))
-        return self._kind.advance(params, carry, inputs)
+        return _advance(self._cell, params, carry, inputs)
 
     def initialize_carry(
         self,
@@ -181,14 +170,12 @@ class _NNXCell(nnx.RNNCellBase):
         shape = (*input_shape[:-1], self.hidden_features)
         stream = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
 
-        def draw() -> Array:
-            if carry_init is None:
-                return jnp.zeros(shape, self.param_dtype)
-            if stream is None:
-                raise ValueError("carry_init needs rngs to draw from")
-            return carry_init(stream(), shape, self.param_dtype)
-
-        return self._kind.carry(*(draw() for _ in self._kind.carry._fields))
+        carry = self._cell.start(jnp.zeros(shape, self.param_dtype))
+        if carry_init is None:
+            return carry
+        if stream is None:
+            raise ValueError("`carry_init` needs `rngs` to draw from")
+        return jax.tree.map(lambda x: carry_init(stream(), x.shape, x.dtype), carry)
 
     @property
     def num_feature_axes(self) -> int:
@@ -199,10 +186,10 @@ class _NNXCell(nnx.RNNCellBase):
 class NNXLSTMCell(_NNXCell):
     """The LSTM as an NNX cell, whose carry is an `LSTMCarry`."""
 
-    _kind = _LSTM
+    _cell = LSTM
 
 
 class NNXRNNCell(_NNXCell):
     """The vanilla RNN as an NNX cell, whose carry is an `RNNCarry`."""
 
-    _kind = _RNN
+    _cell = RNN

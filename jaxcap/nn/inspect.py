@@ -10,8 +10,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from jaxcap.nn.captioner import CaptionerConfig, FedCarry, Params, logits, start
-from jaxcap.nn.recurrent import CellParams, lstm
+from jaxcap.data.image import Image
+from jaxcap.nn.captioner import FedCarry, Params, cell_params, logits, start
+from jaxcap.nn.cells import LSTM, Gates, LSTMCarry
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.scan import input_products
 
 
 class WordProbabilities(NamedTuple):
@@ -25,23 +28,10 @@ class WordProbabilities(NamedTuple):
     """Their probabilities."""
 
 
-class Gates(NamedTuple):
-    """Activations of the LSTM's gates as it reads each word."""
-
-    i: Float[Array, "*N T H"]
-    """Input gate, in (0, 1)."""
-    f: Float[Array, "*N T H"]
-    """Forget gate, in (0, 1): the share of the cell state that is kept."""
-    o: Float[Array, "*N T H"]
-    """Output gate, in (0, 1)."""
-    g: Float[Array, "*N T H"]
-    """Candidate for the cell state, in (-1, 1)."""
-
-
 def word_probabilities(
     params: Params,
     config: CaptionerConfig,
-    features: Float[Array, "N D"],
+    image: Image | Float[Array, "N D"],
     captions: Int[Array, "N L"],
     top: int = 5,
 ) -> WordProbabilities:
@@ -50,7 +40,7 @@ def word_probabilities(
     Args:
         params: parameters by the notebook's names.
         config: shape of the captioner.
-        features: one feature vector for each caption.
+        image: one image for each caption, or its pooled features.
         captions: word ids from `<START>` on; all but the last column are read, all but the first
             are predicted, T = L - 1.
         top: number of alternatives, K.
@@ -59,9 +49,9 @@ def word_probabilities(
         ValueError: `top` is below 1 or above the number of words.
     """
     if not 1 <= top <= config.vocab_size:
-        raise ValueError(f"top must be at least 1 and at most {config.vocab_size}, got {top}")
+        raise ValueError(f"`top` must be at least 1 and at most {config.vocab_size}, got {top}")
     words, targets = captions[:, :-1], captions[:, 1:]
-    each = jax.nn.softmax(logits(params, config, features, words))
+    each = jax.nn.softmax(logits(params, config, image, words))
     written = jnp.take_along_axis(each, targets[..., None], axis=2)[..., 0]
     probabilities, ids = lax.top_k(each, top)
     return WordProbabilities(written, ids, probabilities)
@@ -70,7 +60,7 @@ def word_probabilities(
 def gate_activations(
     params: Params,
     config: CaptionerConfig,
-    features: Float[Array, "N D"],
+    image: Image | Float[Array, "N D"],
     words: Int[Array, "N T"],
 ) -> Gates:
     """Find the gates of the LSTM as it reads `words`, which are the caption from `<START>` on.
@@ -78,20 +68,21 @@ def gate_activations(
     Args:
         params: parameters by the notebook's names.
         config: shape of the captioner.
-        features: one feature vector for each caption.
+        image: one image for each caption, or its pooled features.
         words: word ids.
 
     Raises:
         ValueError: the captioner's cell is no LSTM of jaxcap's.
     """
-    if config.cell != "lstm":
+    if config.found_cell != LSTM:
         raise ValueError(f"only the cell lstm has the gates i, f, o, g; this one is {config.cell}")
-    first = start(params, config, features)
-    x = params["W_embed"][words]
+    first = start(params, config, image)
+    x = params["W_embed"][words.T]
     if isinstance(first, FedCarry):
-        first, x = first.cell, x + first.x[:, None]
-    cell = CellParams(params["Wx"], params["Wh"], params["b"])
-    _, h = lstm(cell, x, *first)
-    before = jnp.concatenate([first.h[:, None], h[:, :-1]], axis=1)
-    i, f, o, g = jnp.split(x @ cell.Wx + before @ cell.Wh + cell.b[None, None], 4, axis=2)
-    return Gates(jax.nn.sigmoid(i), jax.nn.sigmoid(f), jax.nn.sigmoid(o), jnp.tanh(g))
+        first, x = first.cell, x + first.x[None]
+
+    def read(carry: LSTMCarry, xWx: Float[Array, "N G"]) -> tuple[LSTMCarry, Gates]:
+        return LSTM.update(xWx + carry.h @ params["Wh"], carry)
+
+    _, gates = lax.scan(read, first, input_products(cell_params(params), x))
+    return jax.tree.map(lambda gate: gate.swapaxes(0, 1), gates)

@@ -1,223 +1,42 @@
-"""A cell that is not built in: any Flax Linen `RNNCellBase`, named by its import path.
-
-The cell is made as `Cell(features=H)`. It reads a word vector (N, W) and gives its output (N, H)
-beside its next carry. Its parameters stand among the captioner's under flat names, `cell/hr/kernel`
-for `variables["params"]["hr"]["kernel"]`.
-
-The carry starts as the cell's own `initialize_carry`, but for the hidden state, which starts as h0
-from the features: that is the only array of a carry that is one array, such as a GRU's, and else
-the one that the cell also returns as its output, such as h in the (c, h) of Flax's LSTM. Each array
-in the carry has the N rows first, or no axes.
-
-Sequences run in a `lax.scan` under autodiff. How to write such a cell is told in
-`jaxcap.nn.flax_cells`.
-"""
-
-import pkgutil
-from dataclasses import dataclass
-from functools import cache, partial
-from typing import Any, NamedTuple
+"""The captioner as a Flax Linen module: it declares the parameters, the pure functions act."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
-from flax.traverse_util import flatten_dict, unflatten_dict
-from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int
 
-CELL_PREFIX = "cell/"
-"""Begins the names of the parameters of such a cell, and of no others."""
-_ROWS = 2
-
-
-class CellError(ValueError):
-    """A cell that cannot be found or that a captioner cannot use; the message names `--cell`."""
+from jaxcap.data.image import Image
+from jaxcap.nn.captioner import initializer, logits
+from jaxcap.nn.cells import Cell
+from jaxcap.nn.config import CaptionerConfig
 
 
-@dataclass(frozen=True, eq=False)
-class LinenCell:
-    """A Linen cell as a captioner uses it: pure functions of the captioner's flat parameters.
+class CaptionerModule(nn.Module):
+    """`jaxcap.nn.captioner.logits` as a module.
+
+    `init(key, image, words)` draws parameters, `apply(variables, image, words)` gives logits
+    (N, T, V), with dropout where there is an rng "dropout"; `variables["params"]` is the flat
+    dictionary that the functions take.
 
     Attributes:
-        module: the cell, unbound.
-        wordvec_dim: length of a word vector, W.
-        hidden: place of the hidden state among the arrays of the carry.
-        shapes: shape of each of its parameters by its flat name.
+        config: shape of the captioner.
+        param_dtype: of the parameters.
     """
 
-    module: nn.RNNCellBase
-    wordvec_dim: int
-    hidden: int
-    shapes: dict[str, tuple[int, ...]]
+    config: CaptionerConfig
+    param_dtype: DTypeLike = jnp.float32
 
-    def init(self, key: Array, dtype: DTypeLike = jnp.float32) -> dict[str, Array]:
-        """Draw the cell's own initial parameters, brought to one dtype."""
-        return _draw(self.module, key, self.wordvec_dim, dtype)
-
-    def initializer(self, name: str) -> nn.initializers.Initializer:
-        """The function of key, shape and dtype that draws one of these parameters."""
-        return lambda key, shape, dtype: self.init(key, dtype)[name]
-
-    def start(self, h0: Float[Array, "N H"]) -> PyTree:
-        """The carry before the first word, whose hidden state is `h0`."""
-        carry = _first_carry(self.module, len(h0), self.wordvec_dim, h0.dtype)
-        leaves, structure = jax.tree.flatten(carry)
-        leaves[self.hidden] = h0
-        return jax.tree.unflatten(structure, leaves)
-
-    def step(
-        self, params: dict[str, Array], carry: PyTree, x: Float[Array, "N W"]
-    ) -> tuple[PyTree, Float[Array, "N H"]]:
-        """Advance by one step; `params` may hold other parameters too."""
-        return _apply(self.module, {name: params[name] for name in self.shapes}, carry, x)
-
-    def unroll(
-        self, params: dict[str, Array], carry: PyTree, x: Float[Array, "T N W"]
-    ) -> tuple[PyTree, Float[Array, "T N H"]]:
-        """Run over a sequence, time first: the last carry, and the output of every step."""
-        return lax.scan(partial(self.step, params), carry, x)
-
-
-@cache
-def find_cell(path: str, wordvec_dim: int, hidden_dim: int) -> LinenCell:
-    """Find a cell by its import path, make it, and check that a captioner can use it.
-
-    Args:
-        path: `package.module.Class` or `package.module:Class`. The module is imported, which runs
-            it.
-        wordvec_dim: length of a word vector, W.
-        hidden_dim: number of hidden units, H.
-
-    Raises:
-        CellError: there is no such module or class, or it is no Linen cell, or its parameters,
-            carry or output do not fit; the message is one sentence with what to do.
-    """
-    found = _resolve(path)
-    try:
-        module = found(features=hidden_dim)  # pyright: ignore[reportCallIssue]
-    except Exception as error:  # A missing argument, or whatever the cell itself checks.
-        raise CellError(
-            f"--cell={path}: cannot be made as {found.__name__}(features={hidden_dim}) "
-            f"({error}): name a subclass that sets whatever else it needs"
-        ) from error
-    try:
-        probe = _probe(module, wordvec_dim)
-    except Exception as error:  # Whatever the cell's code raises.
-        message = " ".join(str(error).split())[:300]
-        raise CellError(
-            f"--cell={path}: a step on word vectors of shape ({_ROWS}, {wordvec_dim}) failed, "
-            f"{type(error).__name__}: {message}"
-        ) from error
-    try:
-        hidden = _check(probe, (_ROWS, hidden_dim))
-    except ValueError as error:
-        raise CellError(f"--cell={path}: {error}") from error
-    return LinenCell(module, wordvec_dim, hidden, probe.shapes)
-
-
-def _resolve(path: str) -> type[nn.RNNCellBase]:
-    remedy = "give lstm, rnn, or the path of a Flax Linen cell, such as flax.linen.GRUCell"
-    try:
-        found = pkgutil.resolve_name(path)
-    except Exception as error:  # Whatever the module raises when it is imported.
-        raise CellError(
-            f"--cell={path}: cannot be imported ({type(error).__name__}: {error}): {remedy}"
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, nn.RNNCellBase)):
-        raise CellError(f"--cell={path}: is no subclass of flax.linen.RNNCellBase: {remedy}")
-    return found
-
-
-def _draw(module: nn.RNNCellBase, key: Array, wordvec_dim: int, dtype: DTypeLike) -> dict[str, Any]:
-    # Drawn by a step in float32, which is what Flax's cells have their parameters in.
-    x = jnp.zeros((_ROWS, wordvec_dim), jnp.float32)
-    variables = module.init(key, _first_carry(module, _ROWS, wordvec_dim, x.dtype), x)
-    if others := sorted(set(variables) - {"params"}):
-        raise ValueError(f"it has the variables {', '.join(others)}, expected params alone")
-    flat: dict[str, Any] = flatten_dict(variables.get("params", {}), sep="/")
-    return {CELL_PREFIX + name: value.astype(dtype) for name, value in flat.items()}
-
-
-def _first_carry(module: nn.RNNCellBase, rows: int, wordvec_dim: int, dtype: DTypeLike) -> PyTree:
-    # Flax's cells ask for a key, but none of them draws from it.
-    carry = module.initialize_carry(jax.random.key(0), (rows, wordvec_dim))
-
-    def convert(x: Any) -> Array:
-        x = jnp.asarray(x)
-        return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
-
-    return jax.tree.map(convert, carry)
-
-
-def _apply(module: nn.RNNCellBase, params: dict[str, Any], carry: PyTree, x: Array) -> Any:
-    own = {name.removeprefix(CELL_PREFIX): value for name, value in params.items()}
-    return module.apply({"params": unflatten_dict(own, sep="/")}, carry, x)
-
-
-class _Probe(NamedTuple):
-    """What one step of a cell shows, without computing anything."""
-
-    shapes: dict[str, tuple[int, ...]]
-    before: PyTree
-    after: PyTree
-    output: Any
-    returned: list[int]
-    """Places in the carry of what is also the output."""
-
-
-def _probe(module: nn.RNNCellBase, wordvec_dim: int) -> _Probe:
-    returned = []
-
-    def step(key: Array) -> tuple[Any, ...]:
-        params = _draw(module, key, wordvec_dim, jnp.float32)
-        before = _first_carry(module, _ROWS, wordvec_dim, jnp.float32)
-        x = jnp.zeros((_ROWS, wordvec_dim), jnp.float32)
-        after, output = _apply(module, params, before, x)
-        returned.extend(i for i, leaf in enumerate(jax.tree.leaves(after)) if leaf is output)
-        return params, before, after, output
-
-    params, before, after, output = jax.eval_shape(step, jax.random.key(0))
-    shapes = {name: value.shape for name, value in params.items()}
-    return _Probe(shapes, before, after, output, returned)
-
-
-def _check(probe: _Probe, expected: tuple[int, int]) -> int:
-    """Find the place of the hidden state in the carry.
-
-    Raises:
-        ValueError: the carry or the output does not fit.
-    """
-    if getattr(probe.output, "shape", None) != expected:
-        raise ValueError(
-            f"its output is {_show(probe.output)}, expected an array of shape {expected}"
-        )
-    before, after = jax.tree.leaves(probe.before), jax.tree.leaves(probe.after)
-    same = jax.tree.structure(probe.before) == jax.tree.structure(probe.after)
-    if not same or list(map(_show, before)) != list(map(_show, after)):
-        raise ValueError(
-            f"its carry is {_show(probe.before)} from initialize_carry and {_show(probe.after)} "
-            "after a step, expected one structure, shape and type"
-        )
-    for leaf in before:
-        if leaf.ndim and leaf.shape[0] != _ROWS:
-            raise ValueError(
-                f"its carry for {_ROWS} rows holds {_show(leaf)}, expected the rows first"
-            )
-    if len(before) != 1 and len(probe.returned) != 1:
-        raise ValueError(
-            f"its carry {_show(probe.before)} has {len(probe.returned) or 'no'} arrays that it "
-            "also returns as its output, expected one, the hidden state that starts from the "
-            "features: return that very array twice, as `(c, h), h`"
-        )
-    hidden = probe.returned[0] if len(before) != 1 else 0
-    if before[hidden].shape != expected:
-        raise ValueError(
-            f"its hidden state is {_show(before[hidden])}, expected an array of shape {expected}"
-        )
-    return hidden
-
-
-def _show(tree: PyTree) -> str:
-    """Types and shapes, such as `(float32[2, 8], float32[2, 8])`."""
-    return str(jax.tree.map(lambda x: f"{x.dtype}{list(x.shape)}", tree)).replace("'", "")
+    @nn.compact
+    def __call__(
+        self, image: Image | Float[Array, "N D"], words: Int[Array, "N T"]
+    ) -> Float[Array, "N T V"]:
+        cell = self.config.found_cell
+        own = {}
+        if not isinstance(cell, Cell):
+            own = {name: cell.initializer(name) for name in cell.shapes}
+        params = {
+            name: self.param(name, own.get(name) or initializer(name), shape, self.param_dtype)
+            for name, shape in self.config.parameter_shapes().items()
+        }
+        key = self.make_rng("dropout") if self.has_rng("dropout") else None
+        return logits(params, self.config, image, words, key)

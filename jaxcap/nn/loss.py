@@ -21,30 +21,38 @@ class CaptionLoss(NamedTuple):
     per_word: Float[Array, ""]
 
 
+class Targets(NamedTuple):
+    """What is to be predicted: the words that follow; a pytree."""
+
+    words: Int[Array, "*B"]
+    """Ids in [0, V)."""
+    mask: Bool[Array, "*B"]
+    """True where the word counts; elsewhere its logits get no gradient."""
+    weights: Float[Array, "*B"] | None = None
+    """Factors on the words' losses; None for 1."""
+
+
 def temporal_softmax_loss(
     logits: Float[Array, "*B V"],
-    targets: Int[Array, "*B"],
-    mask: Bool[Array, "*B"],
+    targets: Targets,
     num: int,
     smoothing: Rate | None = None,
-    weights: Float[Array, "*B"] | None = None,
 ) -> CaptionLoss:
-    """Softmax cross-entropy of each word, summed over time and averaged over the batch.
+    """Sum the softmax cross-entropy of words over time and average it over the batch.
 
     Args:
         logits: unnormalised log-probabilities of the next word, batch or time first.
-        targets: the word that follows, an id in [0, V).
-        mask: true where the target counts; elsewhere the logits get no gradient.
+        targets: the words that follow.
         num: number of captions, N.
         smoothing: probability that the target distribution spreads evenly over all V words instead
             of giving it to the target (Szegedy et al. 2016); None for no smoothing.
-        weights: factors on the words' losses; 1 if left out.
 
     Returns:
         The loss, in float32 at least. With no real word at all both averages are 0.
     """
+    words, mask, weights = targets
     log_normaliser = jax.nn.logsumexp(logits, axis=-1)
-    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    chosen = jnp.take_along_axis(logits, words[..., None], axis=-1)[..., 0]
     if smoothing is not None:
         chosen = (1 - smoothing) * chosen + smoothing * logits.mean(axis=-1)
     nats = jnp.where(mask, log_normaliser - chosen, jnp.zeros_like(chosen))
@@ -54,5 +62,5 @@ def temporal_softmax_loss(
     if nats.dtype.itemsize < 4:
         nats = nats.astype(jnp.float32)
     nats = nats.sum()
-    words = jnp.maximum(mask.sum(), 1).astype(nats.dtype)
-    return CaptionLoss(per_caption=nats / num, per_word=nats / words)
+    count = jnp.maximum(mask.sum(), 1).astype(nats.dtype)
+    return CaptionLoss(per_caption=nats / num, per_word=nats / count)

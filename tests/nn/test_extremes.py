@@ -1,4 +1,4 @@
-"""Extreme inputs give finite losses and gradients; bfloat16 reaches the loss of float32."""
+"""Extreme inputs give finite losses and gradients; narrow numbers stay near wide ones."""
 
 from functools import partial
 
@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from command_calls import call
 
-from jaxcap.data.batches import Batch, CaptionSet
+from jaxcap.data.batches import Batch
 from jaxcap.data.image import Image
-from jaxcap.learning.loop import TrainingConfig, init_state, train_steps
 from jaxcap.learning.metrics import read_metrics
-from jaxcap.learning.optimiser import OptimiserConfig
-from jaxcap.nn.captioner import CaptionerConfig, caption_loss, init_params
+from jaxcap.nn.captioner import CaptionerConfig, caption_loss
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.products import matmul_precision
 from jaxcap.nn.regularisation import Regularisation
@@ -22,24 +20,15 @@ from jaxcap.nn.regularisation import Regularisation
 D, V, N, L = 6, 9, 3, 7
 CELLS = {
     "rnn": {"cell": "rnn"},
-    "rnn, fed": {"cell": "rnn", "feed_features": True},
-    "lstm": {"cell": "lstm"},
-    "lstm, all": {"cell": "lstm", "init_cell": True, "feed_features": True, "dropout": 0.5},
+    "lstm, all": {"cell": "lstm", "init_cell": True, "feed_features": True},
 }
-WAYS = {
-    "plain": {},
-    "smoothed, block": {"smoothing": 0.1, "plan": ComputePlan(block=2)},
-    "remat": {"plan": ComputePlan(remat=True)},
-    "bfloat16, block, remat": {
-        "precision": "bfloat16",
-        "plan": ComputePlan(block=2, remat=True),
-    },
+NO_RATES = Regularisation()
+PLAIN = {}
+EVERY_OPTION = {
+    "precision": "bfloat16",
+    "plan": ComputePlan(block=2, remat=True),
+    "rates": Regularisation(dropout=0.5, label_smoothing=0.1),
 }
-
-# Inputs of another size are programs of their own, and compiling takes most of the time.
-FEW_WAYS = [WAYS["bfloat16, block, remat"]]
-FEW_CELLS = ["rnn", "lstm, all"]
-COMMON = (N, (N, L), V)
 
 
 def captions_of(num, length, words, seed=0):
@@ -59,127 +48,69 @@ EXTREMES = {
     "features of one million each": (jnp.full((N, D), 1e6, jnp.float32), captions_of(N, L, V), V),
     "features of 1e-6": (normal(N, 1e-6), captions_of(N, L, V), V),
     "features of zero": (jnp.zeros((N, D)), captions_of(N, L, V), V),
-    "one word predicted": (normal(N), jnp.array([[1, 2]] * N), V),
     "captions without a word": (normal(N), jnp.zeros((N, L), jnp.int32), V),
     "padding alone behind <START>": (normal(N), jnp.zeros((N, L), jnp.int32).at[:, 0].set(1), V),
-    "a vocabulary of 4": (normal(N), captions_of(N, L, 4), 4),
-    "a batch of 1": (normal(1), captions_of(1, L, V), V),
-    "one of each": (jnp.full((1, D), -1e6, jnp.float32), jnp.array([[1, 2]]), 4),
+    "one of each, four words": (jnp.full((1, D), -1e6, jnp.float32), jnp.array([[1, 2]]), 4),
     "200 words": (normal(N), captions_of(N, 202, V), V),
 }
 
 
-@partial(jax.jit, static_argnames=("config", "precision", "smoothing", "plan"))
-def gradients(
-    config, params, features, captions, *, precision="float32", smoothing=None, plan=ComputePlan()
-):
-    key = jax.random.key(2) if config.dropout else None
-    rates = Regularisation(config.dropout or None, smoothing)
-
+@partial(jax.jit, static_argnames=("config", "precision", "plan", "rates"))
+def gradients(config, params, batch, *, precision="float32", plan=ComputePlan(), rates=NO_RATES):
     def loss(params):
-        found = caption_loss(
-            params, config, Batch(Image(features), captions), key, regularisation=rates, plan=plan
-        )
-        return found.per_caption, found.per_word
+        key = jax.random.key(2)
+        found = caption_loss(params, config, batch, key, regularisation=rates, plan=plan)
+        return found.per_caption, found
 
     with matmul_precision(precision):
-        (per_caption, per_word), grads = jax.value_and_grad(loss, has_aux=True)(params)
-    return (per_caption, per_word), grads
+        (_, losses), grads = jax.value_and_grad(loss, has_aux=True)(params)
+    return losses, grads
 
 
-def assert_finite(losses, grads, config):
-    for loss in losses:
-        assert np.isfinite(loss) and loss >= 0
-    assert {name: grad.shape for name, grad in grads.items()} == config.parameter_shapes()
+def make(cell, words=V, dtype=jnp.float32):
+    config = CaptionerConfig(words, D, wordvec_dim=5, hidden_dim=4, **CELLS[cell])
+    return config, draws.parameters(config, dtype)
+
+
+def assert_finite(losses, grads):
+    assert all(np.isfinite(loss) and loss >= 0 for loss in losses)
     for name, grad in grads.items():
         assert np.isfinite(grad).all(), name
 
 
-def is_common(extreme):
-    features, captions, words = EXTREMES[extreme]
-    return (len(features), captions.shape, words) == COMMON
-
-
-@pytest.mark.parametrize("extreme", EXTREMES)
-@pytest.mark.parametrize("cell", FEW_CELLS)
-def test_losses_and_gradients_are_finite(cell, extreme):
-    ways = [WAYS["plain"], *FEW_WAYS] if is_common(extreme) else FEW_WAYS
-    check_case(cell, extreme, ways)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("extreme", EXTREMES)
 @pytest.mark.parametrize("cell", CELLS)
-def test_losses_and_gradients_are_finite_in_every_way(cell, extreme):
-    check_case(cell, extreme, WAYS.values())
-
-
-def check_case(cell, extreme, ways):
+def test_losses_and_gradients_are_finite(cell, extreme):
     features, captions, words = EXTREMES[extreme]
-    config = CaptionerConfig(words, D, wordvec_dim=5, hidden_dim=4, **CELLS[cell])
-    params = init_params(jax.random.key(0), config)
-    for way in ways:
-        assert_finite(*gradients(config, params, features, captions, **way), config)
+    config, params = make(cell, words)
+    batch = Batch(Image(features), captions)
+    # Other shapes are programs of their own, and compiling takes most of the time.
+    common = captions.shape == (N, L)
+    for options in (PLAIN, EVERY_OPTION) if common else (EVERY_OPTION,):
+        assert_finite(*gradients(config, params, batch, **options))
+        if common:
+            saturated = {name: 1e3 * value for name, value in params.items()}
+            assert_finite(*gradients(config, saturated, batch, **options))
 
 
-@pytest.mark.parametrize("cell", FEW_CELLS)
-def test_parameters_of_a_thousand_saturate_and_stay_finite(cell):
-    config = CaptionerConfig(V, D, wordvec_dim=5, hidden_dim=4, **CELLS[cell])
-    params = {k: 1e3 * p for k, p in init_params(jax.random.key(0), config).items()}
-    for ways in (WAYS["plain"], *FEW_WAYS):
-        assert_finite(
-            *gradients(config, params, normal(N, 1e6), captions_of(N, L, V), **ways), config
-        )
+def test_every_width_of_numbers_is_finite_and_near(x64):
+    captions = captions_of(N, 30, V)
 
+    def found(dtype, scale, **options):
+        config, params = make("lstm, all", dtype=dtype)
+        batch = Batch(Image(normal(N, scale).astype(dtype)), captions)
+        return gradients(config, params, batch, **options)
 
-@pytest.mark.parametrize(
-    "dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64", "bfloat16"]
-)
-@pytest.mark.parametrize("cell", ["rnn, fed", "lstm"])
-def test_every_width_of_numbers_is_finite(cell, dtype, x64):
-    config = CaptionerConfig(V, D, wordvec_dim=5, hidden_dim=4, **CELLS[cell])
-    params = init_params(jax.random.key(0), config, dtype)
-    for scale in (0.0, 1.0, 1e6):
-        features = normal(N, scale).astype(dtype)
-        assert_finite(*gradients(config, params, features, captions_of(N, L, V)), config)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("cell", "precision", "extreme"),
-    [
-        ("rnn", "bfloat16", "features of 1e6"),
-        ("lstm, all", "float32", "features of 1e6"),
-        ("lstm, all", "bfloat16", "a vocabulary of 4"),
-    ],
-)
-def test_training_stays_finite(cell, precision, extreme):
-    features, captions, words = EXTREMES[extreme]
-    config = CaptionerConfig(words, D, wordvec_dim=5, hidden_dim=4, **CELLS[cell])
-    training = TrainingConfig(
-        batch_size=1, matmul_precision=precision, optimiser=OptimiserConfig(clip_norm=5.0)
-    )
-    state = init_state(jax.random.key(0), config, training)
-    data = CaptionSet(captions, jnp.arange(N), Image(features))
-    # Optax multiplies integers and floats.
-    with jax.numpy_dtype_promotion("standard"):
-        state, result = train_steps(state, data, model=config, training=training, count=50)
-    assert np.isfinite(result.losses).all() and result.params_finite
-
-
-@pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("cell", FEW_CELLS)
-def test_float32_gives_the_loss_and_gradients_of_float64(cell):
-    config = CaptionerConfig(V, D, wordvec_dim=5, hidden_dim=4, **{**CELLS[cell], "dropout": 0.0})
-    wide = init_params(jax.random.key(0), config, jnp.float64)
-    narrow = {name: value.astype(jnp.float32) for name, value in wide.items()}
-    features, captions = normal(N).astype(jnp.float64), captions_of(N, 30, V)
-    losses, grads = gradients(config, wide, features, captions)
-    near, near_grads = gradients(config, narrow, features.astype(jnp.float32), captions)
-    np.testing.assert_allclose(near, losses, rtol=1e-6)
-    for name, grad in grads.items():
-        drift = np.abs(np.asarray(near_grads[name]) - np.asarray(grad)).max() / np.abs(grad).max()
-        assert drift < 1e-5, name
+    for dtype in ("float64", "float32", "bfloat16"):
+        for scale in (0.0, 1e6):
+            assert_finite(*found(dtype, scale))
+    losses, grads = found("float64", 1.0)
+    for precision, near in (("float32", 1e-6), ("bfloat16", 1e-2)):
+        narrow, narrow_grads = found("float32", 1.0, precision=precision)
+        np.testing.assert_allclose(narrow, losses, rtol=near)
+        for name, grad in jax.tree.map(np.asarray, grads).items():
+            drift = np.abs(np.asarray(narrow_grads[name]) - grad).max() / np.abs(grad).max()
+            assert drift < 10 * near, name
 
 
 @pytest.mark.slow

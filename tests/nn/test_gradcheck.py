@@ -14,24 +14,17 @@ def test_rel_error_by_hand():
 
 
 @pytest.mark.usefixtures("x64")
-def test_numerical_gradient_of_a_known_function():
+def test_finds_a_wrong_backward_pass():
+    @jax.custom_vjp
+    def wrong(x):
+        return jnp.sin(x)
+
+    wrong.defvjp(lambda x: (jnp.sin(x), x), lambda x, d: (1.001 * jnp.cos(x) * d,))
     x = jnp.array([[0.5, -1.0], [2.0, 0.1]])
     gradient = numerical_gradient(jnp.sin, x, jnp.full_like(x, 2.0))
     assert rel_error(gradient, 2 * jnp.cos(x)) < 1e-10
-
-
-@pytest.mark.usefixtures("x64")
-def test_finds_a_wrong_backward_pass():
-    @jax.custom_vjp
-    def square(x):
-        return x * x
-
-    square.defvjp(lambda x: (x * x, x), lambda x, d: (1.999 * x * d,))
-    x = jnp.array([1.0, 2.0])
-    (wrong,) = gradient_errors(square, (x,), jnp.ones_like(x))
-    (right,) = gradient_errors(lambda x: x * x, (x,), jnp.ones_like(x))
-    assert wrong > 1e-4
-    assert right < 1e-10
+    assert gradient_errors(wrong, (x,), jnp.ones_like(x))[0] > 1e-4
+    assert gradient_errors(jnp.sin, (x,), jnp.ones_like(x))[0] < 1e-10
 
 
 def test_refuses_float32():

@@ -10,8 +10,10 @@ from jaxtyping import Array, Float, Integer
 
 from jaxcap.cs231n.arrays import Dict, check_ids, common_dtype, to_numpy
 from jaxcap.decoding import captions as decoding
-from jaxcap.nn.captioner import CELLS, CaptionerConfig, Params, logits
-from jaxcap.nn.loss import temporal_softmax_loss
+from jaxcap.nn.captioner import Params, logits
+from jaxcap.nn.cells import CELLS
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.loss import Targets, temporal_softmax_loss
 
 # The order in which the course's code draws them from NumPy's generator.
 _DRAWN = ("W_embed", "W_proj", "b_proj", "Wx", "Wh", "b", "W_vocab", "b_vocab")
@@ -128,10 +130,11 @@ class CaptioningRNN:
 def _loss_and_grads(
     params: Params, config: CaptionerConfig, features: Array, captions: Array, null: int
 ) -> tuple[Array, Params]:
-    words, targets = captions[:, :-1], captions[:, 1:]
+    words, following = captions[:, :-1], captions[:, 1:]
+    targets = Targets(following, following != null)
 
     def loss(params: Params) -> Array:
         each = logits(params, config, features, words)
-        return temporal_softmax_loss(each, targets, targets != null, len(captions)).per_caption
+        return temporal_softmax_loss(each, targets, len(captions)).per_caption
 
     return jax.value_and_grad(loss)(params)

@@ -1,0 +1,107 @@
+"""The shape of a captioner: its sizes, its cell, and the parameters that it has."""
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from jaxcap.nn.cells import LSTM, Cell
+from jaxcap.nn.find_cell import cell_path, find_cell
+from jaxcap.nn.regularisation import Regularisation
+
+if TYPE_CHECKING:
+    from jaxcap.nn.linen_cell import LinenCell
+
+
+@dataclass(frozen=True)
+class CaptionerConfig:
+    """Shape of a captioner; hashable, so that it can be static under `jit`.
+
+    Attributes:
+        vocab_size: number of words, V.
+        feature_dim: length of an image's feature vector, D.
+        wordvec_dim: length of a word vector, W.
+        hidden_dim: number of hidden units, H.
+        cell: "lstm", "rnn", a `jaxcap.nn.cells.Cell`, or the import path of one or of a Flax Linen
+            cell.
+        init_cell: start the LSTM's cell state from the features too.
+        feed_features: add the features, projected, to every word vector.
+        dropout: share of the features, of the word vectors and of the hidden states before the
+            last layer that is dropped in training.
+
+    Raises:
+        ValueError: a size below 1, `init_cell` for another cell than the LSTM, or a dropout outside
+            [0, 1).
+        CellError: there is no such cell, or a captioner cannot use it.
+    """
+
+    vocab_size: int
+    feature_dim: int
+    wordvec_dim: int = 256
+    hidden_dim: int = 512
+    cell: str | Cell = "lstm"
+    init_cell: bool = False
+    dropout: float = 0.0
+    feed_features: bool = False
+
+    def __post_init__(self):
+        for name in ("vocab_size", "feature_dim", "wordvec_dim", "hidden_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+        if self.found_cell != LSTM and self.init_cell:
+            raise ValueError(f"`init_cell` needs the cell lstm, got {self.cell}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"`dropout` must be at least 0 and below 1, got {self.dropout}")
+
+    @classmethod
+    def for_data(cls, data: Any, **changes: Any) -> "CaptionerConfig":
+        """Fit a captioner to a data set, `jaxcap.data.dataset.Dataset`.
+
+        Args:
+            data: gives the number of words and the length of feature vectors.
+            **changes: the other fields, where they are not the defaults.
+        """
+        return cls(len(data.vocabulary), data.feature_dim, **changes)
+
+    @property
+    def found_cell(self) -> "Cell | LinenCell":
+        """The cell itself, however `cell` gives it."""
+        return find_cell(self.cell, self.wordvec_dim, self.hidden_dim)
+
+    @property
+    def has_word_table(self) -> bool:
+        """Whether the input product depends on the word alone, so that it can be looked up."""
+        return isinstance(self.found_cell, Cell) and not self.feed_features
+
+    @property
+    def regularisation(self) -> Regularisation:
+        """Of a loss that is given no other."""
+        return Regularisation(dropout=self.dropout or None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain JSON values; as arguments they make an equal captioner again.
+
+        Raises:
+            CellError: the cell cannot be found again.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "cell": cell_path(self.cell)}
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter by its name."""
+        D, W, H, V = self.feature_dim, self.wordvec_dim, self.hidden_dim, self.vocab_size
+        cell = self.found_cell
+        if isinstance(cell, Cell):
+            G = cell.gates * H
+            of_cell: dict[str, tuple[int, ...]] = {"Wx": (W, G), "Wh": (H, G), "b": (G,)}
+        else:
+            of_cell = cell.shapes
+        first: dict[str, tuple[int, ...]] = {"W_cell": (D, H), "b_cell": (H,)}
+        return {
+            "W_proj": (D, H),
+            "b_proj": (H,),
+            **(first if self.init_cell else {}),
+            **({"W_feed": (D, W)} if self.feed_features else {}),
+            "W_embed": (V, W),
+            **of_cell,
+            "W_vocab": (H, V),
+            "b_vocab": (V,),
+        }
