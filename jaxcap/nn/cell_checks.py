@@ -18,8 +18,8 @@ def check_cell(cell: Cell, hidden_dim: int) -> None:
     Raises:
         ValueError: they do not fit.
     """
-    if cell.gates < 1:
-        raise ValueError(f"its gates are {cell.gates}, expected at least 1")
+    if not isinstance(cell.gates, int) or cell.gates < 1:
+        raise ValueError(f"its gates are {cell.gates}, expected a whole number, at least 1")
     h0 = jax.ShapeDtypeStruct((ROWS, hidden_dim), jnp.float32)
     a = jax.ShapeDtypeStruct((ROWS, cell.gates * hidden_dim), jnp.float32)
     before = _shapes("start(h0)", cell.start, h0)

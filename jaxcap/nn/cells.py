@@ -70,6 +70,10 @@ class Cell(NamedTuple):
     path: str | None = None
     """Import path, such as "my_cells:leaky", by which a checkpoint finds the cell again."""
 
+    def __str__(self) -> str:
+        """The path, where there is one."""
+        return self.path or "a Cell without a path"
+
     def backward(self) -> "Cell":
         """The cell with a `pull_back`: its own, or that of autodiff."""
         if self.pull_back is not None:

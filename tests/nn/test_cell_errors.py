@@ -47,7 +47,7 @@ def wider(a, carry):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"gates": 0}, "its gates are 0, expected at least 1"),
+        ({"gates": 0}, "its gates are 0, expected a whole number, at least 1"),
         ({"start": lambda: 0}, r"start\(h0\) failed, TypeError"),
         ({"start": lambda h0: h0}, r"gives float32\[2, 8\], expected a NamedTuple with .* as h"),
         ({"start": lambda h0: GRUCarry(h0[:, 1:])}, r"the h float32\[2, 7\], expected float32"),
@@ -104,6 +104,7 @@ def test_a_linen_carry_starts_as_the_cell_says_but_for_the_hidden_state():
         ({"hidden_dim": 0}, "`hidden_dim` must be at least 1, got 0"),
         ({"cell": "rnn", "init_cell": True}, "`init_cell` needs the cell lstm, got rnn"),
         ({"cell": "flax.linen.LSTMCell", "init_cell": True}, "`init_cell` needs the cell lstm"),
+        ({"cell": gru, "init_cell": True}, "needs the cell lstm, got a Cell without a path"),
         ({"dropout": 1.0}, "`dropout` must be at least 0 and below 1, got 1.0"),
     ],
 )
