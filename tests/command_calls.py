@@ -24,24 +24,32 @@ from absl.testing import flagsaver
 import jaxcap.commands
 
 ROOT = Path(__file__).parents[1]
+HALF_WRITTEN = "Error reading persistent compilation cache entry"
+"""What JAX warns of where another process has begun to write a program; it is compiled again."""
+
+
+def environment():
+    """The variables of a started command, with one cache folder for all tests of a run."""
+    return {"JAXCAP_CACHE": _own_cache(), **os.environ}
 
 
 @cache
-def environment():
-    """The variables of a started command, with one cache folder for all tests of a run."""
-    if "JAXCAP_CACHE" in os.environ:
-        return dict(os.environ)
+def _own_cache():
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return {**os.environ, "JAXCAP_CACHE": folder}
+    return folder
 
 
 def start(command, *arguments, **variables):
-    """Start a command as a process, with environment variables; the caller ends it."""
+    """Start a command as a process; the caller ends it.
+
+    `variables` are environment variables, None for one that is not to be there.
+    """
+    variables = {**environment(), **variables}
     return subprocess.Popen(
         [sys.executable, "-m", f"jaxcap.{command}", *map(str, arguments)],
         cwd=ROOT,
-        env={**environment(), **variables},
+        env={name: value for name, value in variables.items() if value is not None},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -125,6 +133,7 @@ def _as_started(arguments):
         warnings.resetwarnings()
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning):
             warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", HALF_WRITTEN)
         stack.enter_context(_flags_of_one_command())
         try:
             yield

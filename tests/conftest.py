@@ -1,8 +1,15 @@
 """Every test runs with shapes checked at run time and with JAX's strict promotion rules."""
 
 import gc
+import mmap
+import os
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
 
 import jax
+import jaxlib
 import pytest
 from jaxtyping import install_import_hook
 
@@ -21,24 +28,48 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+QUICKLY_COMPILED = ("xla_cpu_use_fusion_emitters=false", "xla_cpu_parallel_codegen_split_count=1")
+"""What XLA needs besides little optimisation to compile in an eighth of the time."""
+LARGEST_CACHE = 1 << 29
+
+
 def pytest_addoption(parser):
+    parser.addoption("--minutes", type=float, default=30, help="of training, in the soak test")
     parser.addoption(
-        "--minutes", type=float, default=30, help="of training, in the test marked soak"
+        "--optimised", action="store_true", help="compile programs as they are for users"
     )
 
 
-QUICKLY_COMPILED = {"nn", "decoding"}
-"""Folders whose tests compile over and over what then runs for a moment."""
+def pytest_configure(config):
+    """Say how programs are compiled and kept, here and in all processes that tests start."""
+    if not hasattr(config, "workerinput"):
+        if not config.getoption("optimised"):
+            os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+            os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *known_to_xla()])
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(program_folder(config)))
+        if "JAXCAP_CACHE" not in os.environ:
+            os.environ["JAXCAP_CACHE"] = folder = tempfile.mkdtemp()
+            config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+    jax.config.update("jax_disable_most_optimizations", not config.getoption("optimised"))
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation(request):
-    """Leave out most optimisations where that is said; elsewhere programs are as users' are."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    quick = before or request.path.parent.name in QUICKLY_COMPILED
-    jax.config.update("jax_disable_most_optimizations", quick)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+def known_to_xla():
+    """The flags in QUICKLY_COMPILED; XLA aborts the process at one that it does not know."""
+    library = Path(jaxlib.__file__).with_name("libjax_common.so")
+    with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code:
+        return [
+            f"--{flag}" for flag in QUICKLY_COMPILED if code.find(flag.split("=")[0].encode()) > 0
+        ]
+
+
+def program_folder(config):
+    """Where compiled programs are kept from one run of the tests to the next."""
+    folder = config.cache.mkdir("programs")
+    if sum(path.stat().st_size for path in folder.iterdir()) > LARGEST_CACHE:
+        shutil.rmtree(folder)
+    return folder
 
 
 def pytest_collection_finish():
