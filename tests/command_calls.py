@@ -68,8 +68,8 @@ def call_anew(command, *arguments, timeout=300):
     return process.returncode, out, err
 
 
-def call(command, *arguments):
-    """Run a command within this process: exit code, stdout, stderr, as `call_anew` gives them.
+def call(command, *arguments, folder=ROOT):
+    """Run a command within this process, in `folder`: exit code, stdout, stderr.
 
     It finds fresh flags, Python's own warning filters and JAX's own promotion rules, and leaves
     none of its own behind. Compiled programs stay. Use `call_anew` or `start` for what a process
@@ -77,7 +77,7 @@ def call(command, *arguments):
     """
     out, err = (_Stream(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
     arguments = list(map(str, arguments))
-    with redirect_stdout(out), redirect_stderr(err), _as_started(arguments):
+    with redirect_stdout(out), redirect_stderr(err), _as_started(arguments, folder):
         code = _exit_code(command)
     # What an error left holds a run's lock until it is collected.
     gc.collect()
@@ -106,7 +106,7 @@ def _exit_code(command):
 
 
 @contextmanager
-def _as_started(arguments):
+def _as_started(arguments, folder):
     """Make the process look freshly started, and put back what a command changes."""
     app.define_help_flags()
     kept = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
@@ -114,7 +114,7 @@ def _as_started(arguments):
     verbosity = app.logging.get_verbosity()
     asyncio = logging.getLogger("asyncio")
     with ExitStack() as stack:
-        stack.enter_context(chdir(ROOT))
+        stack.enter_context(chdir(folder))
         stack.enter_context(mock.patch.dict(os.environ, environment()))
         for target, name, value in (
             (sys, "argv", [sys.argv[0], *arguments]),

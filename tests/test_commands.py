@@ -1,4 +1,4 @@
-"""The commands as a user starts them: their output, their files, their exit codes."""
+"""A session at the commands: their output, their files, their exit codes."""
 
 import json
 import re
@@ -20,12 +20,21 @@ SMALL = ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8", "--log_every=2"
 
 @pytest.fixture(scope="module")
 def trained(tiny_dir, tmp_path_factory):
-    """A run on `tiny_dir`, and what it printed."""
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    flags = [f"--data_dir={tiny_dir}", "--num_epochs=4", *SMALL]
-    code, out, err = call_anew("train", f"--checkpoint_dir={folder}", *flags)
-    assert code == 0, err
+    """A run of a process of its own, and what it printed; the programs are in the cache folder."""
+    folder, cache = tmp_path_factory.mktemp("runs") / "tiny", tmp_path_factory.mktemp("cache")
+    flags = [f"--checkpoint_dir={folder}", f"--data_dir={tiny_dir}", "--num_epochs=4", *SMALL]
+    with start("train", *flags, JAXCAP_CACHE=str(cache), JAX_COMPILATION_CACHE_DIR=None) as process:
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert any((cache / "programs").iterdir())
     return folder, out, err
+
+
+@pytest.mark.parametrize("command", ["prepare", "train", "sample", "evaluate", "caption", "export"])
+def test_every_command_starts(command):
+    code, out, err = call_anew(command, "--help")
+    assert (code, err) == (1, "")
+    assert f"python -m jaxcap.{command}" in out and "--seed:" in out
 
 
 def test_train_prints_the_notebooks_lines_and_nothing_else_on_stderr(trained):
@@ -53,38 +62,33 @@ def test_train_writes_its_files(trained):
     assert 20 in Checkpoints(folder).steps
 
 
-@pytest.fixture(scope="module")
-def long_run(tiny_dir, tmp_path_factory):
-    """Flags of a run long enough to be stopped, and the folder of one that was not."""
-    flags = [f"--data_dir={tiny_dir}", "--num_epochs=200", "--order=shuffle", "--save_every=50"]
+def test_stopped_by_signals_and_resumed_equals_never_stopped(tiny_dir, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    flags = [f"--data_dir={tiny_dir}", "--num_epochs=100", "--order=shuffle", "--save_every=50"]
     flags += [*SMALL, "--dropout=0.1"]
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    assert call("train", *flags, f"--checkpoint_dir={folder}")[0] == 0
-    return flags, folder
+    assert call("train", *flags, f"--checkpoint_dir={whole}")[0] == 0
 
+    flags.append(f"--checkpoint_dir={cut}")
+    iteration, resume = 0, []
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        with start("train", *flags, *resume) as process:
+            for line in process.stdout:
+                if line.startswith("(Iteration "):
+                    process.send_signal(number)
+                    break
+            out, err = process.communicate(timeout=120)
+        assert (process.returncode, err) == (code, "")
+        before, iteration = iteration, int(re.search(r"stopped after iteration (\d+): ", out)[1])
+        assert before < iteration < 500
+        assert f"saved {cut}/{iteration}" in out
+        resume = ["--resume"]
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_stopped_by_a_signal_and_resumed_equals_never_stopped(long_run, tmp_path, number, code):
-    flags, whole = long_run
-    cut = tmp_path / "cut"
-    with start("train", *flags, f"--checkpoint_dir={cut}") as process:
-        for line in process.stdout:
-            if line.startswith("(Iteration 11 /"):
-                process.send_signal(number)
-                break
-        out, err = process.communicate(timeout=120)
-    assert process.returncode == code, err
-    iteration = int(re.search(r"stopped after iteration (\d+): .*--resume", out)[1])
-    assert 11 <= iteration < 1000
-    assert f"saved {cut}/{iteration}" in out
-
-    code, out, err = call("train", *flags, f"--checkpoint_dir={cut}", "--resume")
-    assert code == 0, err
+    code, out, err = call("train", *flags, "--resume")
+    assert (code, err) == (0, "")
     assert f"resumed {cut} at iteration {iteration}" in out
     histories = [[row["loss"] for row in read_metrics(folder)] for folder in (whole, cut)]
     assert histories[0] == histories[1]
-    first, second = (Checkpoints(folder).load_params(1000)[0] for folder in (whole, cut))
+    first, second = (Checkpoints(folder).load_params(500)[0] for folder in (whole, cut))
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
 
@@ -95,8 +99,7 @@ def test_sample_prints_captions_over_their_references(trained, tmp_path):
     code, out, err = call(
         "sample", f"--checkpoint={folder}", "--num=4", f"--output={results}", f"--grid={grid}"
     )
-    assert code == 0, err
-    assert err == ""
+    assert (code, err) == (0, "")
     images = re.findall(r"^val (\d+): .*\n    \S", out, re.M)
     assert len(set(images)) == 4
     written = json.loads(results.read_text())
@@ -106,10 +109,25 @@ def test_sample_prints_captions_over_their_references(trained, tmp_path):
         assert image.size[0] > 500
     again = call("sample", f"--checkpoint={folder}", "--num=4")
     assert again[1].splitlines()[:8] == out.splitlines()[:8]
-    flags = ["--num=4", "--best", "--beam=2", "--prefix=two cat"]
+    flags = ["--num=4", "--nobest", "--beam=2", "--prefix=two cat"]
     code, out, err = call("sample", f"--checkpoint={folder}", *flags)
     assert (code, err) == (0, "")
     assert len(re.findall(r"^val \d+: two cat", out, re.M)) == 4
+
+
+def test_what_is_exported_evaluates_as_the_run_does(trained, tiny_dir, tmp_path):
+    folder, _, _ = trained
+    shared = tmp_path / "shared"
+    code, _, err = call("export", f"--checkpoint={folder}", f"--output={shared}")
+    assert (code, err) == (0, "")
+    results = []
+    for checkpoint in (folder, shared):
+        flags = ["--nojava", f"--checkpoint={checkpoint}", f"--data_dir={tiny_dir}", "--best"]
+        code, out, err = call("evaluate", *flags)
+        assert (code, err) == (0, "")
+        results.append(re.findall(r"^(?:BLEU|ROUGE|CIDEr).*", out, re.M))
+    assert len(results[0]) == 6
+    assert results[0] == results[1]
 
 
 def test_sample_refuses_words_in_another_order(trained, tmp_path):
@@ -140,23 +158,27 @@ def test_an_unknown_flag_is_named(command):
 
 def test_bad_input_is_one_sentence(trained, tiny_dir, tmp_path):
     folder, _, _ = trained
-    where = f"--checkpoint_dir={tmp_path / 'run'}"
-    assert_fails(call("train", where, "--data_dir=/nowhere"), "/nowhere")
-    assert_fails(call("train", where, "--dataset=coco"), "--dataset=coco needs --data_dir")
-    same = [f"--checkpoint_dir={folder}", f"--data_dir={tiny_dir}", "--num_epochs=4", *SMALL]
-    assert_fails(call("train", *same), str(folder), "--resume", "--overwrite")
-    assert_fails(call("train", *same, "--resume"), "nothing is left to train")
-    assert_fails(call("train", *same, "--resume", "--seed=1"), "seed 0, now it is 1")
-    assert_fails(call("sample", f"--checkpoint={tmp_path / 'none'}"), str(tmp_path / "none"))
     truncated = tmp_path / "truncated"
-    vocabulary, splits = tiny_splits()
-    write_coco(truncated, vocabulary, splits, name="tiny")
+    write_coco(truncated, *tiny_splits(), name="tiny")
     captions = truncated / "coco2014_captions.h5"
     captions.write_bytes(captions.read_bytes()[:3000])
-    assert_fails(call("train", where, f"--data_dir={truncated}"), str(captions))
+    where, tiny = f"--checkpoint_dir={tmp_path / 'run'}", f"--data_dir={tiny_dir}"
+    same = [f"--checkpoint_dir={folder}", tiny, "--num_epochs=4", *SMALL]
+    for command, arguments, *texts in (
+        ("train", [where, "--data_dir=/nowhere"], "/nowhere"),
+        ("train", [where, "--dataset=coco"], "--dataset=coco needs --data_dir"),
+        ("train", [where, f"--data_dir={truncated}"], str(captions)),
+        ("train", [where, tiny, *SMALL, "--best_by=cider"], "val_images"),
+        ("train", [where, tiny, *SMALL, "--learning_rate=1e38"], "iteration", "--learning_rate"),
+        ("train", same, str(folder), "--resume", "--overwrite"),
+        ("train", [*same, "--resume"], "nothing is left to train"),
+        ("train", [*same, "--resume", "--seed=1"], "seed 0, now it is 1"),
+        ("sample", [f"--checkpoint={tmp_path / 'none'}"], str(tmp_path / "none")),
+    ):
+        assert_fails(call(command, *arguments), *texts)
+    assert Checkpoints(tmp_path / "run").steps == [0]
 
 
-@pytest.mark.slow
 def test_train_stops_early_by_cider(tiny_dir, tmp_path):
     flags = ["--val_images=5", "--best_by=cider", "--patience=2", "--learning_rate=1e-30"]
     where = [f"--checkpoint_dir={tmp_path}", f"--data_dir={tiny_dir}"]
@@ -166,42 +188,22 @@ def test_train_stops_early_by_cider(tiny_dir, tmp_path):
     assert lines == ["1", "2", "3"]
     assert "stopped after iteration 15: no better checkpoint for --patience=2 epochs" in out
     assert Checkpoints(tmp_path).steps == [5, 10, 15]
-    assert_fails(call("train", *where, *SMALL, "--best_by=cider"), "val_images")
 
 
-def test_nan_stops_with_the_iteration_and_exit_1(tiny_dir, tmp_path):
-    result = call(
-        "train",
-        f"--checkpoint_dir={tmp_path}",
-        f"--data_dir={tiny_dir}",
-        *SMALL,
-        "--learning_rate=1e38",
-    )
-    assert_fails(result, "iteration", "--learning_rate")
-    assert Checkpoints(tmp_path).steps == [0]
-
-
-def flag_files():
-    """All of `launch/`; what the README starts with in every run, the others in the slow one."""
-    for path in sorted((ROOT / "launch").glob("*.flags")):
-        marks = [] if path.name == "small.flags" else [pytest.mark.slow]
-        yield pytest.param(path, id=path.name, marks=marks)
-
-
-@pytest.mark.parametrize("flagfile", list(flag_files()))
+@pytest.mark.parametrize(
+    "flagfile", sorted((ROOT / "launch").glob("*.flags")), ids=lambda p: p.name
+)
 def test_flag_files_are_accepted(flagfile, tiny_dir, tmp_path):
     """Each of them, cut down behind it, since the last value wins."""
+    text = flagfile.read_text()
     tiny = [f"--data_dir={tiny_dir}", "--dataset=coco", *SMALL, "--max_train=16", "--num_epochs=1"]
-    if "--init_from" in flagfile.read_text():
-        first = tmp_path / "first"
-        assert (
-            call("train", f"--checkpoint_dir={first}", "--init_cell", "--feed_features", *tiny)[0]
-            == 0
-        )
-        tiny += [f"--init_from={first}", "--batch_size=10"]
+    if "--init_from" in text:
+        first = [f"--checkpoint_dir={tmp_path / 'first'}", "--init_cell", "--feed_features"]
+        assert call("train", *first, *tiny)[0] == 0
+        tiny += [f"--init_from={tmp_path / 'first'}", "--batch_size=10"]
     result = call("train", f"--flagfile={flagfile}", *tiny, f"--checkpoint_dir={tmp_path / 'run'}")
     assert result[0] == 0, result[2]
-    assert flagfile.read_text().startswith("# python -m jaxcap.train --flagfile launch/")
+    assert text.startswith("# python -m jaxcap.train --flagfile launch/")
 
 
 def test_the_notebooks_flag_files_are_the_notebooks():
@@ -224,23 +226,7 @@ def test_the_notebooks_flag_files_are_the_notebooks():
         assert not {"dropout", "clip_norm", "weight_decay"} & set(found)
 
 
-@pytest.mark.slow
-def test_the_embedded_scenes_need_no_download(tmp_path):
-    """Written, trained on, sampled with pictures and claims: all of it without a network."""
-    run, grid = tmp_path / "run", tmp_path / "grid.png"
-    flags = ["--max_train=16", "--num_epochs=1", "--val_captions=50", *SMALL]
-    code, out, err = call("train", f"--checkpoint_dir={run}", *flags)
-    assert code == 0, err
-    assert "train: 16 captions of 8,000 images, val: 2,500 captions of 500 images" in out
-    assert re.search(r"^wholly true +[\d.]+%  \d+ of 500 captions$", out, re.M)
-    code, out, err = call("sample", f"--checkpoint={run}", "--num=3", f"--grid={grid}")
-    assert code == 0, err
-    assert re.search(r"^wholly true", out, re.M)
-    with Image.open(grid) as image:
-        assert image.size[0] > 500
-
-
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_scenes_flags_reach_the_share_that_is_stated(tmp_path):
     """The README says 95.6 %; another machine's rounding may move it a little."""
     flags = ["--flagfile=launch/scenes.flags", f"--checkpoint_dir={tmp_path}"]
