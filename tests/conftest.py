@@ -13,15 +13,8 @@ import jaxlib
 import pytest
 from jaxtyping import install_import_hook
 
-with install_import_hook("jaxcap", "beartype.beartype"):
-    from tiny_data import tiny_splits
-
-    from jaxcap.data.coco import load_coco, write_coco
-    from jaxcap.learning.checkpoints import CheckpointInfo
-    from jaxcap.learning.loop import TrainingConfig
-    from jaxcap.nn.captioner import CaptionerConfig
-
-# The hook stays for what the tests import themselves.
+# Before anything imports jaxcap; the fixtures do so when they run, so that the process that only
+# hands out tests starts at once.
 install_import_hook("jaxcap", "beartype.beartype")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -88,6 +81,10 @@ def x64():
 @pytest.fixture(scope="session")
 def tiny_dir(tmp_path_factory):
     """A folder in the course's layout that trains in a second."""
+    from tiny_data import tiny_splits
+
+    from jaxcap.data.coco import write_coco
+
     folder = tmp_path_factory.mktemp("tiny")
     vocabulary, splits = tiny_splits()
     write_coco(folder, vocabulary, splits, name="tiny")
@@ -97,12 +94,18 @@ def tiny_dir(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny(tiny_dir):
     """The data of `tiny_dir`."""
+    from jaxcap.data.coco import load_coco
+
     return load_coco(tiny_dir)
 
 
 @pytest.fixture(scope="session")
 def info(tiny):
     """Of a run of 20 iterations."""
+    from jaxcap.learning.checkpoints import CheckpointInfo
+    from jaxcap.learning.loop import TrainingConfig
+    from jaxcap.nn.captioner import CaptionerConfig
+
     return CheckpointInfo(
         model=CaptionerConfig(
             vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16, dropout=0.2
