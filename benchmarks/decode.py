@@ -30,10 +30,13 @@ import torch
 from absl import app, flags
 from torch import nn
 
+from jaxcap.data.image import Image
 from jaxcap.decoding.beam import Beam
-from jaxcap.decoding.captions import decode
-from jaxcap.decoding.strategies import Greedy
-from jaxcap.nn.captioner import CaptionerConfig, Params, init_params, word_table
+from jaxcap.decoding.captions import Captioner, decode
+from jaxcap.decoding.rules import Rules
+from jaxcap.decoding.word_by_word import Greedy
+from jaxcap.nn.captioner import CaptionerConfig, init_params, word_table
+from jaxcap.text.vocabulary import Vocabulary
 
 D, W, H = 512, 256, 512
 NULL, START, END = 0, 1, 2
@@ -48,8 +51,8 @@ ROUNDS = flags.DEFINE_integer("rounds", 11, "Alternating rounds.", lower_bound=3
 MAX_LENGTH = flags.DEFINE_integer("max_length", 30, "Most words in a caption.", lower_bound=1)
 
 
-def captioner(num_words: int) -> tuple[CaptionerConfig, dict[str, np.ndarray]]:
-    """Random weights, and hidden unit 0 a clock that makes captions end."""
+def random_captioner(num_words: int) -> tuple[Captioner, dict[str, np.ndarray]]:
+    """A captioner and its weights: random, and hidden unit 0 a clock that makes captions end."""
     config = CaptionerConfig(num_words, D, wordvec_dim=W, hidden_dim=H)
     params = {k: np.array(v) for k, v in init_params(jax.random.key(0), config).items()}
     params["W_embed"] *= 100
@@ -61,7 +64,8 @@ def captioner(num_words: int) -> tuple[CaptionerConfig, dict[str, np.ndarray]]:
     params["W_proj"][:, 0] = 0
     params["W_vocab"][0] = 0
     params["W_vocab"][0, END], params["b_vocab"][END] = 150, -72
-    return config, params
+    words = Vocabulary.build([f"w{i}" for i in range(num_words - 4)])
+    return Captioner({name: jnp.asarray(p) for name, p in params.items()}, config, words), params
 
 
 class TorchCaptioner(nn.Module):
@@ -152,15 +156,15 @@ def torch_beam(
 
 
 def runs(
-    config: CaptionerConfig, params: Params, model: TorchCaptioner, features: np.ndarray, width: int
+    captioner: Captioner, model: TorchCaptioner, features: np.ndarray, width: int
 ) -> tuple[Callable[[], tuple], Callable[[], tuple]]:
     """jaxcap's and PyTorch's function; each gives ids and, of beams, log-probabilities."""
-    x, y = jnp.asarray(features), torch.from_numpy(features)
-    length, tables = MAX_LENGTH.value, [word_table(params)]
+    x, y = Image(jnp.asarray(features)), torch.from_numpy(features)
+    length, tables = MAX_LENGTH.value, (word_table(captioner.params),)
     strategy = Greedy(scored=False) if width == 1 else Beam(width)
 
     def ours() -> tuple:
-        found = decode(params, config, x, strategy, tables=tables, max_length=length)
+        found = decode((captioner,), x, strategy, Rules(max_length=length), tables=tables)
         ids = np.asarray(found.ids)
         return (ids[:, 0],) if width == 1 else (ids, np.asarray(found.log_probs))
 
@@ -188,11 +192,10 @@ def main(argv: list[str]) -> None:
     )
     features = np.random.default_rng(0).standard_normal((NUM.value, D), np.float32)
     for num_words in map(int, VOCABULARIES.value):
-        config, weights = captioner(num_words)
-        params = {name: jnp.asarray(value) for name, value in weights.items()}
+        captioner, weights = random_captioner(num_words)
         model = TorchCaptioner(weights)
         for width in map(int, WIDTHS.value):
-            ours, theirs = runs(config, params, model, features, width)
+            ours, theirs = runs(captioner, model, features, width)
             (ids, *scores), (their_ids, *their_scores) = ours(), theirs()
             same = (ids == their_ids).mean(axis=tuple(range(1, ids.ndim)))
             apart = max(

@@ -14,9 +14,9 @@ from jaxtyping import Array, Float, Int
 
 from jaxcap.decoding.beam_steps import Beams, expand, grow, init, rows_needed, select, shrink
 from jaxcap.decoding.diverse import select_in_groups
-from jaxcap.decoding.hypotheses import Hypotheses
-from jaxcap.decoding.rows import Step, run, words_and_dtype
-from jaxcap.decoding.rules import Constraints
+from jaxcap.decoding.rows import run, words_and_dtype
+from jaxcap.decoding.rules import Rules
+from jaxcap.decoding.strategy import Hypotheses, Keys, Step
 
 NORMALISATIONS = ("none", "average", "gnmt")
 
@@ -52,15 +52,27 @@ class Beam:
 
     def __post_init__(self) -> None:
         if self.width < 1:
-            raise ValueError(f"width must be at least 1, got {self.width}")
+            raise ValueError(f"`width` must be at least 1, got {self.width}")
         if self.normalisation not in NORMALISATIONS:
             names = ", ".join(NORMALISATIONS)
-            raise ValueError(f"normalisation must be one of {names}, got {self.normalisation}")
+            raise ValueError(f"`normalisation` must be one of {names}, got {self.normalisation}")
         if self.groups < 1 or self.width % self.groups:
-            raise ValueError(f"groups must divide the width {self.width}, got {self.groups}")
+            raise ValueError(f"`groups` must divide `width={self.width}`, got {self.groups}")
         for name in ("alpha", "diversity"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+                raise ValueError(f"`{name}` must not be negative, got {getattr(self, name)}")
+
+    @property
+    def captions_each(self) -> int:
+        """Number of captions for each image, K."""
+        return self.width
+
+    def write(
+        self, step: Step, carry: Any, rules: Rules, num: int, keys: Keys | None = None
+    ) -> Hypotheses:
+        """Write captions of N images; see `jaxcap.decoding.strategy.Strategy.write`."""
+        del keys
+        return beam_search(step, carry, self, rules, num)
 
 
 def normalise(
@@ -75,18 +87,7 @@ def normalise(
     return log_probs
 
 
-def beam_search(
-    step: Step,
-    carry: Any,
-    strategy: Beam,
-    *,
-    num: int,
-    start: int,
-    end: int,
-    max_length: int = 30,
-    null: int = 0,
-    constraints: Constraints | None = None,
-) -> Hypotheses:
+def beam_search(step: Step, carry: Any, strategy: Beam, rules: Rules, num: int) -> Hypotheses:
     """Search for the K likeliest captions of each of N images.
 
     Args:
@@ -94,10 +95,8 @@ def beam_search(
             of rows R.
         carry: the model's state before the first word, N rows.
         strategy: shape of the search.
+        rules: special ids, longest caption, and rules on the words.
         num: number of images, N.
-        start, end, null: ids of `<START>`, `<END>` and `<NULL>`.
-        max_length: most steps taken, T; also where no beam ends.
-        constraints: rules on the words.
 
     Returns:
         The beams, the best first: finished ones by their scores, then unfinished ones by theirs.
@@ -106,41 +105,29 @@ def beam_search(
         the ids themselves.
 
     Raises:
-        ValueError: `max_length` is below 1, or the constraints do not fit it or the vocabulary.
+        ValueError: the rules do not fit the vocabulary.
     """
-    if max_length < 1:
-        raise ValueError(f"max_length must be at least 1, got {max_length}")
     num_words, dtype = words_and_dtype(step, carry, num)
-    if constraints is not None:
-        constraints.check(num_words, end, max_length)
+    rules.check(num_words)
 
     def advance(beams: Beams, size: int) -> Beams:
-        carry, candidates = expand(step, beams, constraints, end)
+        carry, candidates = expand(step, beams, rules)
         if strategy.groups == 1:
             choice = select(candidates, beams.finished, beams.log_probs)
         else:
             choice = select_in_groups(beams, candidates, strategy.groups, strategy.diversity)
-        beams = grow(beams, carry, choice, size=size, end=end, null=null)
+        beams = grow(beams, carry, choice, rules, size)
         return _close_decided(beams, strategy) if strategy.best_only else beams
 
     def num_open(beams: Beams) -> Array:
-        return jnp.where(beams.t < max_length, rows_needed(beams), 0)
+        return jnp.where(beams.t < rules.max_length, rows_needed(beams), 0)
 
-    beams = init(
-        carry,
-        num=num,
-        width=strategy.width,
-        groups=strategy.groups,
-        start=start,
-        max_length=max_length,
-        null=null,
-        dtype=dtype,
-    )
+    beams = init(carry, rules, num=num, width=strategy.width, groups=strategy.groups, dtype=dtype)
     rows = num * strategy.width
     # The first step has one row for each image or group, so it stands before the loop.
     beams = advance(beams, rows)
     beams = run(lambda beams: advance(beams, len(beams.place)), shrink, num_open, beams, rows)
-    return _ranked(beams, strategy, null)
+    return _ranked(beams, strategy, rules.null)
 
 
 def _close_decided(beams: Beams, strategy: Beam) -> Beams:

@@ -20,8 +20,9 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcap.decoding.rows import Step, repeat_rows, take_rows, which
-from jaxcap.decoding.rules import Constraints, constrain
+from jaxcap.decoding.rows import repeat_rows, take_rows, which
+from jaxcap.decoding.rules import Rules, constrain
+from jaxcap.decoding.strategy import Step
 from jaxcap.decoding.top_words import top_words
 
 
@@ -59,36 +60,24 @@ class Choice(NamedTuple):
     """Whether it has got a word."""
 
 
-def init(
-    carry: Any,
-    *,
-    num: int,
-    width: int,
-    groups: int,
-    start: int,
-    max_length: int,
-    null: int,
-    dtype: DTypeLike,
-) -> Beams:
+def init(carry: Any, rules: Rules, *, num: int, width: int, groups: int, dtype: DTypeLike) -> Beams:
     """Open one beam for each group of each of N images; the other places are void."""
     first = jnp.arange(width)[None] % (width // groups) == 0
     first = jnp.broadcast_to(first, (num, width))
     return Beams(
         t=jnp.zeros((), jnp.int32),
-        ids=jnp.full((num, width, max_length), null, jnp.int32),
+        ids=jnp.full((num, width, rules.max_length), rules.null, jnp.int32),
         lengths=jnp.zeros((num, width), jnp.int32),
         log_probs=jnp.where(first, 0, jnp.full(first.shape, -jnp.inf, dtype)),
         open=first,
         finished=jnp.zeros((num, width), bool),
         place=jnp.arange(num * groups, dtype=jnp.int32) * (width // groups),
         carry=carry if groups == 1 else repeat_rows(carry, groups),
-        words=jnp.full(num * groups, start, jnp.int32),
+        words=jnp.full(num * groups, rules.start, jnp.int32),
     )
 
 
-def expand(
-    step: Step, beams: Beams, constraints: Constraints | None, end: int
-) -> tuple[Any, Candidates]:
+def expand(step: Step, beams: Beams, rules: Rules) -> tuple[Any, Candidates]:
     """Read the last word of each row, and find the likeliest next ones of each beam.
 
     The logits are passed over twice, for their normaliser and for the K largest of each row:
@@ -98,9 +87,8 @@ def expand(
     num, width, length = beams.ids.shape
     logits = logits.astype(beams.log_probs.dtype)
     total = jax.nn.logsumexp(logits, axis=1, keepdims=True)
-    if constraints is not None:
-        so_far = jnp.take(beams.ids.reshape(-1, length), beams.place, axis=0, mode="clip")
-        logits = constrain(constraints, logits, so_far, beams.t, end)
+    so_far = jnp.take(beams.ids.reshape(-1, length), beams.place, axis=0, mode="clip")
+    logits = constrain(rules, logits, so_far, beams.t)
     values, words = top_words(logits, min(width, logits.shape[1]))
     before = jnp.take(beams.log_probs.reshape(-1), beams.place, mode="clip")
     log_probs = before[:, None] + (values - total)
@@ -153,12 +141,12 @@ def select(
     )
 
 
-def grow(beams: Beams, carry: Any, choice: Choice, *, size: int, end: int, null: int) -> Beams:
+def grow(beams: Beams, carry: Any, choice: Choice, rules: Rules, size: int) -> Beams:
     """Write the chosen words, and gather the carry for at most `size` open beams."""
     num, width = choice.parent.shape
-    ended = choice.grown & (choice.words == end)
+    ended = choice.grown & (choice.words == rules.end)
     going = choice.grown & ~ended
-    written = jnp.where(choice.grown, choice.words, null)[..., None]
+    written = jnp.where(choice.grown, choice.words, rules.null)[..., None]
     ids = jnp.take_along_axis(beams.ids, choice.parent[..., None], axis=1)
     parent = choice.parent + jnp.arange(num, dtype=jnp.int32)[:, None] * width
     place = _open_places(going, size)

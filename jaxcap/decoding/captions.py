@@ -1,133 +1,142 @@
 """Captions of images from a trained captioner, or from several as one."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from jaxcap.data.image import Image, as_image
 from jaxcap.decoding.beam import Beam
-from jaxcap.decoding.ensemble import average_steps
-from jaxcap.decoding.greedy import greedy
-from jaxcap.decoding.hypotheses import Hypotheses
-from jaxcap.decoding.rows import Step
-from jaxcap.decoding.rules import Constraints, vocabulary_constraints
-from jaxcap.decoding.sampling import Keys
-from jaxcap.decoding.strategies import Greedy, Strategy, captions_each, write_captions
-from jaxcap.decoding.word_by_word import Decoded
+from jaxcap.decoding.rules import Rules
+from jaxcap.decoding.strategy import Hypotheses, Keys, Step, Strategy
 from jaxcap.nn.captioner import CaptionerConfig, Params, start, step, word_table
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.text.vocabulary import Vocabulary
 
-# Words of a caption that are looked up for sure: what a table of their products is worth.
-_WORDS_LOOKED_UP = 8
+DEFAULT_STRATEGY = Beam(3)
+"""How words are chosen wherever nothing else is asked for."""
+
+# A caption is taken to read this many words, where a table of all words' products is weighed.
+_WORDS_READ = 8
+
+Features = Image | Float[Array, "N D"] | Float[np.ndarray, "N D"]
 
 
-@partial(jax.jit, static_argnames=("config", "start_id", "end_id", "max_length", "constraints"))
-def sample(
-    params: Params,
-    config: CaptionerConfig,
-    features: Float[Array, "N D"],
-    *,
-    start_id: int = 1,
-    end_id: int = 2,
-    max_length: int = 30,
-    constraints: Constraints | None = None,
-) -> Decoded:
-    """Caption N images greedily, as one program.
+class Caption(NamedTuple):
+    """A caption of an image."""
 
-    Args:
-        params: parameters by the notebook's names.
-        config: shape of the captioner.
-        features: one feature vector for each image.
-        start_id, end_id: ids of `<START>` and `<END>`.
-        max_length: most words in a caption.
-        constraints: rules on the words; None for none.
-    """
-    return greedy(
-        _captioner_step(params, config, None, len(features)),
-        start(params, config, features),
-        num=len(features),
-        start=start_id,
-        end=end_id,
-        max_length=max_length,
-        constraints=constraints,
-    )
+    sentence: str
+    """The words, without special tokens."""
+    nats: float
+    """The model's log-probability of the sentence and `<END>`, in nats: 0 is certain."""
 
 
 @partial(
-    jax.jit,
-    static_argnames=("config", "strategy", "start_id", "end_id", "max_length", "constraints"),
+    jax.tree_util.register_dataclass,
+    data_fields=["params"],
+    meta_fields=["config", "vocabulary"],
 )
+@dataclass(frozen=True, eq=False)
+class Captioner:
+    """A captioner with its words; a pytree of its parameters, the rest static.
+
+    Attributes:
+        params: parameters by the notebook's names.
+        config: shape of the captioner.
+        vocabulary: what its word ids mean.
+
+    Raises:
+        ValueError: the vocabulary has another size than the captioner.
+    """
+
+    params: Params = field(repr=False)
+    config: CaptionerConfig
+    vocabulary: Vocabulary = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.config.vocab_size != len(self.vocabulary):
+            raise ValueError(
+                f"the model has {self.config.vocab_size} words and the vocabulary "
+                f"{len(self.vocabulary)}; use the vocabulary that it was trained with"
+            )
+
+    def decode(
+        self,
+        features: Features,
+        strategy: Strategy | None = None,
+        *,
+        rules: Rules | None = None,
+        key: Array | None = None,
+    ) -> list[Caption]:
+        """Caption N images with a sentence each; see `caption_images`."""
+        return caption_images((self,), features, strategy, rules=rules, key=key)
+
+    def hypotheses(
+        self,
+        features: Features,
+        strategy: Strategy | None = None,
+        *,
+        rules: Rules | None = None,
+        key: Array | None = None,
+        batch_size: int = 128,
+    ) -> Hypotheses:
+        """Write K captions for each of N images; see `decode_images`."""
+        return decode_images(
+            (self,), features, strategy, rules=rules, key=key, batch_size=batch_size
+        )
+
+
+@partial(jax.jit, static_argnames=("strategy", "rules"))
 def decode(
-    params: Params | Sequence[Params],
-    config: CaptionerConfig | Sequence[CaptionerConfig],
-    features: Float[Array, "N D"],
+    captioners: tuple[Captioner, ...],
+    image: Image,
     strategy: Strategy,
-    *,
+    rules: Rules,
     keys: Keys | None = None,
-    tables: Sequence[Array | None] | None = None,
-    start_id: int = 1,
-    end_id: int = 2,
-    max_length: int = 30,
-    constraints: Constraints | None = None,
+    tables: tuple[Array | None, ...] | None = None,
 ) -> Hypotheses:
     """Caption N images by any strategy, as one program.
 
     Args:
-        params: parameters by the notebook's names; those of several models with one vocabulary are
-            an ensemble, which averages their probabilities.
-        config: shape of the captioner, or a tuple with that of each.
-        features: one feature vector for each image.
+        captioners: one, or several with one vocabulary, whose probabilities are averaged.
+        image: N images.
         strategy: how to choose words.
-        keys: a `jax.random` key for each image; only for `Sampling`.
-        tables: `word_table` of each model, or None where it is not at hand.
-        start_id, end_id: ids of `<START>` and `<END>`.
-        max_length: most words in a caption.
-        constraints: rules on the words; None for none.
+        rules: special ids, longest caption, and rules on the words.
+        keys: a `jax.random` key for each image, for strategies that draw.
+        tables: `word_table` of each captioner, or None where it has none; computed within the
+            program, where that pays, if left out.
 
     Returns:
         The captions, as many of each image as the strategy gives.
 
     Raises:
-        ValueError: `Sampling` without keys, a number of shapes other than that of models, or
-            constraints that do not fit the vocabulary or `max_length`.
+        ValueError: there is no captioner, vocabularies differ in size, the rules do not fit them,
+            or keys are missing.
     """
-    models, configs = _models(params, config)
-    rows = len(features) * captions_each(strategy)
-    each = tables or [None] * len(models)
+    if tables is None:
+        tables = word_tables(captioners, image.num * strategy.captions_each)
     steps = [
-        _captioner_step(params, config, table, rows)
-        for params, config, table in zip(models, configs, each, strict=True)
+        partial(step, one.params, one.config, table=table)
+        for one, table in zip(captioners, tables, strict=True)
     ]
-    carries = tuple(start(*model, features) for model in zip(models, configs, strict=True))
-    one = len(models) == 1
-    return write_captions(
-        steps[0] if one else average_steps(steps),
-        carries[0] if one else carries,
-        strategy,
-        num=len(features),
-        keys=keys,
-        start=start_id,
-        end=end_id,
-        max_length=max_length,
-        constraints=constraints,
-    )
+    carries = tuple(start(one.params, one.config, image) for one in captioners)
+    if len(steps) == 1:
+        return strategy.write(steps[0], carries[0], rules, image.num, keys)
+    return strategy.write(average_steps(steps), carries, rules, image.num, keys)
 
 
 def decode_images(
-    params: Params | Sequence[Params],
-    config: CaptionerConfig | Sequence[CaptionerConfig],
-    vocabulary: Vocabulary,
-    features: Float[Array, "N D"] | Float[np.ndarray, "N D"],
-    *,
+    captioners: Sequence[Captioner],
+    features: Features,
     strategy: Strategy | None = None,
+    *,
+    rules: Rules | None = None,
     key: Array | None = None,
-    constraints: Constraints | None = None,
-    max_length: int = 30,
     batch_size: int = 128,
 ) -> Hypotheses:
     """Caption any number of images, `batch_size` at a time.
@@ -136,124 +145,118 @@ def decode_images(
     full ones, and below that powers of two.
 
     Args:
-        params, config: of a model, or a sequence each for an ensemble.
-        vocabulary: of the model or models.
-        features: one feature vector for each image.
-        strategy: how to choose words; greedy if left out.
-        key: a `jax.random` key, for `Sampling`. What is drawn for an image depends on the key and
-            the image's place among all.
-        constraints: rules on the words; if left out `vocabulary_constraints(vocabulary)`, so that
-            no caption shows `<UNK>`.
-        max_length: most words in a caption.
+        captioners: one, or several with one vocabulary, whose probabilities are averaged.
+        features: N images, or their pooled features (N, D).
+        strategy: how to choose words; a search with three beams if left out.
+        rules: rules on the words; if left out `Rules.of(vocabulary)`, so that no caption shows
+            `<UNK>`.
+        key: a `jax.random` key, for strategies that draw. What is drawn for an image depends on the
+            key and the image's place among all.
         batch_size: images at a time.
 
     Returns:
         The captions, as NumPy arrays on the host.
 
     Raises:
-        ValueError: `batch_size` is below 1, the vocabulary has another size than a model, or as
-            in `decode`.
+        ValueError: `batch_size` is below 1, there is no captioner, vocabularies differ, or as in
+            `decode`.
     """
     if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    strategy = strategy or Greedy()
-    if constraints is None:
-        constraints = vocabulary_constraints(vocabulary)
-    models, configs = _models(params, config)
-    for shape in configs:
-        if shape.vocab_size != len(vocabulary):
-            raise ValueError(
-                f"the model has {shape.vocab_size} words and the vocabulary {len(vocabulary)}; "
-                "use the vocabulary that it was trained with"
-            )
-    num = len(features)
-    rows = num * captions_each(strategy)
-    tables = None
-    if ComputePlan().looks_up(_WORDS_LOOKED_UP * rows, len(vocabulary)):
-        tables = [
-            _word_table(params) if config.has_word_table else None
-            for params, config in zip(models, configs, strict=True)
-        ]
-    features = jnp.asarray(features) if num else jnp.zeros((1, features.shape[1]))
+        raise ValueError(f"`batch_size` must be at least 1, got {batch_size}")
+    captioners, strategy = tuple(captioners), strategy or DEFAULT_STRATEGY
+    if not captioners:
+        raise ValueError("an ensemble needs at least one captioner")
+    vocabulary = captioners[0].vocabulary
+    if any(one.vocabulary != vocabulary for one in captioners):
+        raise ValueError("the captioners of an ensemble have different vocabularies")
+    rules = rules or Rules.of(vocabulary)
+    image = as_image(features)
+    num = image.num
+    tables = word_tables(captioners, num * strategy.captions_each)
+    if not num:
+        image = jax.tree.map(lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype), image)
     keys = None if key is None else _keys(key, jnp.arange(max(num, 1)))
     size = min(batch_size, 1 << max(num - 1, 0).bit_length())
     parts = []
     for first in range(0, max(num, 1), size):
         # Copies of the last image fill up, since they end when it does.
         places = np.minimum(np.arange(first, first + size), max(num - 1, 0))
-        decoded = decode(
-            models,
-            configs,
-            features[places],
-            strategy,
-            keys=None if keys is None else keys[places],
-            tables=tables,
-            start_id=vocabulary.start,
-            end_id=vocabulary.end,
-            max_length=max_length,
-            constraints=constraints,
-        )
-        parts.append([np.asarray(x)[: num - first] for x in decoded])
+        own = None if keys is None else keys[places]
+        found = decode(captioners, image.at(places), strategy, rules, own, tables)
+        parts.append([np.asarray(x)[: num - first] for x in found])
     return Hypotheses(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def caption_images(
-    params: Params | Sequence[Params],
-    config: CaptionerConfig | Sequence[CaptionerConfig],
-    vocabulary: Vocabulary,
-    features: Float[Array, "N D"] | Float[np.ndarray, "N D"],
-    *,
+    captioners: Sequence[Captioner],
+    features: Features,
     strategy: Strategy | None = None,
+    *,
+    rules: Rules | None = None,
     key: Array | None = None,
-    constraints: Constraints | None = None,
-    max_length: int = 30,
-    batch_size: int = 128,
-) -> list[str]:
+) -> list[Caption]:
     """Caption N images with a sentence each: the best beam, the first sample, or the greedy one.
 
     Arguments and errors are those of `decode_images`.
-
-    Returns:
-        N sentences without special tokens.
     """
-    strategy = strategy or Greedy()
-    if isinstance(strategy, Greedy):
-        strategy = replace(strategy, scored=False)
+    strategy = strategy or DEFAULT_STRATEGY
     if isinstance(strategy, Beam):
         strategy = replace(strategy, best_only=True)
-    decoded = decode_images(
-        params,
-        config,
-        vocabulary,
-        features,
-        strategy=strategy,
-        key=key,
-        constraints=constraints,
-        max_length=max_length,
-        batch_size=batch_size,
+    found = decode_images(captioners, features, strategy, rules=rules, key=key)
+    spell = captioners[0].vocabulary.decode
+    return [
+        Caption(spell(ids), log_prob)
+        for ids, log_prob in zip(
+            np.asarray(found.ids[:, 0]), found.log_probs[:, 0].tolist(), strict=True
+        )
+    ]
+
+
+def word_tables(captioners: Sequence[Captioner], captions: int) -> tuple[Array | None, ...]:
+    """Compute the input product of every word of each captioner, where so many captions pay it."""
+    words, plan = _WORDS_READ * captions, ComputePlan()
+    return tuple(
+        _word_table(one.params)
+        if one.config.has_word_table and plan.looks_up(words, one.config.vocab_size)
+        else None
+        for one in captioners
     )
-    return [vocabulary.decode(row) for row in np.asarray(decoded.ids[:, 0])]
+
+
+def average_steps(steps: Sequence[Step]) -> Step:
+    """Make one step of several models, whose next word has the average of their probabilities.
+
+        p(word) = (p_1(word) + ... + p_M(word)) / M
+
+    Args:
+        steps: `step(carry, words) -> (carry, logits)` of M models with the same words under the
+            same ids.
+
+    Returns:
+        A step over a tuple of the M carries; its logits are log-probabilities.
+
+    Raises:
+        ValueError: there is no step, or, when it is called, vocabularies differ in size.
+    """
+    if not steps:
+        raise ValueError("an ensemble needs at least one captioner")
+
+    def step(
+        carries: tuple[Any, ...], words: Int[Array, " R"]
+    ) -> tuple[tuple[Any, ...], Float[Array, "R V"]]:
+        pairs = [one(carry, words) for one, carry in zip(steps, carries, strict=True)]
+        sizes = [logits.shape[1] for _, logits in pairs]
+        if len(set(sizes)) > 1:
+            raise ValueError(f"the models of an ensemble have vocabularies of {sizes} words")
+        each = jnp.stack([jax.nn.log_softmax(logits, axis=1) for _, logits in pairs])
+        return tuple(carry for carry, _ in pairs), _log_mean_exp(each)
+
+    return step
+
+
+def _log_mean_exp(x: Float[Array, "M R V"]) -> Float[Array, "R V"]:
+    return jax.nn.logsumexp(x, axis=0) - jnp.log(jnp.array(len(x), x.dtype))
 
 
 _word_table = jax.jit(word_table)
 _keys = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(None, 0)))
-
-
-def _models(
-    params: Params | Sequence[Params], config: CaptionerConfig | Sequence[CaptionerConfig]
-) -> tuple[tuple[Params, ...], tuple[CaptionerConfig, ...]]:
-    models = (params,) if isinstance(params, dict) else tuple(params)
-    configs = (config,) * len(models) if isinstance(config, CaptionerConfig) else tuple(config)
-    if len(configs) != len(models):
-        raise ValueError(f"got {len(models)} models, but the shapes of {len(configs)}")
-    return models, configs
-
-
-def _captioner_step(
-    params: Params, config: CaptionerConfig, table: Array | None, rows: int
-) -> Step:
-    """The captioner's step, with looked-up input products where they save work."""
-    pays = ComputePlan().looks_up(_WORDS_LOOKED_UP * rows, config.vocab_size)
-    if table is None and pays and config.has_word_table:
-        table = word_table(params)
-    return partial(step, params, config, table=table)

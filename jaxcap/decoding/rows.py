@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
+
+from jaxcap.decoding.strategy import Step
 
 State = TypeVar("State")
-Step = Callable[[Any, Int[Array, " R"]], tuple[Any, Float[Array, "R V"]]]
 
 # Sizes of the loops as shares of the rows. Each loop is compiled on its own, and below some number
 # of rows a step takes as long with fewer.

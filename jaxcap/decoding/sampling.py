@@ -6,17 +6,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, UInt32
+from jaxtyping import Array, Float, Int
 
-from jaxcap.decoding.hypotheses import Hypotheses
-from jaxcap.decoding.rows import Step, repeat_rows
-from jaxcap.decoding.rules import Constraints
+from jaxcap.decoding.rows import repeat_rows
+from jaxcap.decoding.rules import Rules
+from jaxcap.decoding.strategy import Hypotheses, Keys, Step
 from jaxcap.decoding.top_words import top_words
-from jaxcap.decoding.word_by_word import Choice, walk
+from jaxcap.decoding.word_by_word import NextWords, walk
 
 _CHUNK = 64
 _BITS_OF_ONE = 0x3F800000
-Keys = Key[Array, " N"] | UInt32[Array, "N 2"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Sampling:
             last of them; None draws from all.
         top_p: draw only from the fewest words, likeliest first, whose probabilities reach `top_p`
             (Holtzman et al., 2020), and those that tie with the last of them; None draws from all.
-            Counted after temperature, `top_k` and constraints.
+            Counted after temperature, `top_k` and rules.
 
     Raises:
         ValueError: a number outside its range.
@@ -43,26 +42,31 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
+            raise ValueError(f"`num_samples` must be at least 1, got {self.num_samples}")
         if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+            raise ValueError(f"`temperature` must be above 0, got {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {self.top_k}")
+            raise ValueError(f"`top_k` must be at least 1, got {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+            raise ValueError(f"`top_p` must be above 0 and at most 1, got {self.top_p}")
+
+    @property
+    def captions_each(self) -> int:
+        """Number of captions for each image, S."""
+        return self.num_samples
+
+    def write(
+        self, step: Step, carry: Any, rules: Rules, num: int, keys: Keys | None = None
+    ) -> Hypotheses:
+        """Write captions of N images; see `jaxcap.decoding.strategy.Strategy.write`."""
+        if keys is None:
+            raise ValueError("sampling draws words and needs random keys: give `key`")
+        del num
+        return draw_captions(step, carry, self, rules, keys)
 
 
 def draw_captions(
-    step: Step,
-    carry: Any,
-    keys: Keys,
-    strategy: Sampling,
-    *,
-    start: int,
-    end: int,
-    max_length: int = 30,
-    null: int = 0,
-    constraints: Constraints | None = None,
+    step: Step, carry: Any, strategy: Sampling, rules: Rules, keys: Keys
 ) -> Hypotheses:
     """Draw S captions for each of N images.
 
@@ -70,48 +74,32 @@ def draw_captions(
         step: `step(carry, words) -> (carry, logits)`, words (R,) and logits (R, V), for any number
             of rows R.
         carry: the model's state before the first word, N rows.
+        strategy: how to draw.
+        rules: special ids, longest caption, and rules on the words.
         keys: a `jax.random` key for each image. What is drawn depends on an image's own key only,
             so neither on the batch nor, up to its end, on `max_length`.
-        strategy: how to draw.
-        start, end, null: ids of `<START>`, `<END>` and `<NULL>`.
-        max_length: most steps taken, T.
-        constraints: rules on the words.
 
     Returns:
         The captions, in the order drawn, with the model's own log-probabilities: before
-        temperature, `top_k`, `top_p` and constraints.
+        temperature, `top_k`, `top_p` and rules.
 
     Raises:
-        ValueError: the constraints do not fit the vocabulary or `max_length`.
+        ValueError: the rules do not fit the vocabulary.
     """
     num, samples = len(keys), strategy.num_samples
     own = jax.vmap(lambda key: jax.random.split(key, samples))(keys)
     own = own.reshape(num * samples, *own.shape[2:])
 
-    def choose(logits: Array, allowed: Array, t: Array, caption: Array) -> Choice:
+    def choose(logits: Array, allowed: Array, t: Array, caption: Array) -> NextWords:
         row_keys = jnp.take(own, caption, axis=0, mode="clip")
         uniform = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, t)))(row_keys)
         weights = word_weights(allowed, strategy)
         words = draw(weights, uniform)
         chosen = jnp.take_along_axis(logits, words[:, None], axis=1)[:, 0]
         possible = allowed.max(axis=1) > -jnp.inf
-        return Choice(words, possible, chosen - jax.nn.logsumexp(logits, axis=1))
+        return NextWords(words, possible, chosen - jax.nn.logsumexp(logits, axis=1))
 
-    decoded, log_probs = walk(
-        step,
-        repeat_rows(carry, samples),
-        choose,
-        num=num * samples,
-        start=start,
-        end=end,
-        max_length=max_length,
-        null=null,
-        constraints=constraints,
-    )
-    ids, lengths, finished, log_probs = (
-        x.reshape(num, samples, *x.shape[1:]) for x in (*decoded, log_probs)
-    )
-    return Hypotheses(ids, lengths, finished, log_probs, log_probs)
+    return walk(step, repeat_rows(carry, samples), choose, rules, num * samples).grouped(samples)
 
 
 def word_weights(logits: Float[Array, "R V"], strategy: Sampling) -> Float[Array, "R V"]:

@@ -1,17 +1,48 @@
-"""Captions written word by word, each without regard to the others: greedy decoding, sampling."""
+"""Captions written word by word, each without regard to the others; greedy decoding among them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcap.decoding.rows import Step, run, take_rows, which, words_and_dtype
-from jaxcap.decoding.rules import Constraints, constrain
+from jaxcap.decoding.rows import run, take_rows, which, words_and_dtype
+from jaxcap.decoding.rules import Rules, constrain
+from jaxcap.decoding.strategy import Hypotheses, Keys, Step
+from jaxcap.decoding.top_words import top_words
 
 
-class Decoded(NamedTuple):
-    """Captions of N images, at most T words long."""
+@dataclass(frozen=True)
+class Greedy:
+    """The likeliest word at every step (notebook, "LSTM test-time sampling").
+
+    Attributes:
+        scored: compute log-probabilities, which takes another pass over the logits; they are NaN
+            otherwise.
+    """
+
+    scored: bool = True
+
+    @property
+    def captions_each(self) -> int:
+        """Number of captions for each image, 1."""
+        return 1
+
+    def write(
+        self, step: Step, carry: Any, rules: Rules, num: int, keys: Keys | None = None
+    ) -> Hypotheses:
+        """Write captions of N images; see `jaxcap.decoding.strategy.Strategy.write`."""
+        del keys
+        found = walk(step, carry, _likeliest_scored if self.scored else _likeliest, rules, num)
+        if not self.scored:
+            found = found._replace(log_probs=jnp.full(num, jnp.nan, jnp.float32))
+        return found.grouped(1)
+
+
+class Written(NamedTuple):
+    """N captions, at most T words long."""
 
     ids: Int[Array, "N T"]
     """Word ids without `<START>`: the words, `<END>` if it came, then `<NULL>`."""
@@ -19,20 +50,27 @@ class Decoded(NamedTuple):
     """Words before `<END>`, or all of them where it did not come."""
     finished: Bool[Array, " N"]
     """Whether `<END>` came within T steps."""
+    log_probs: Float[Array, " N"]
+    """Sums of the log-probabilities of the words chosen and `<END>`."""
+
+    def grouped(self, each: int) -> Hypotheses:
+        """Take `each` captions in a row for those of one image."""
+        groups = Written(*(x.reshape(-1, each, *x.shape[1:]) for x in self))
+        return Hypotheses(*groups, scores=groups.log_probs)
 
 
-class Choice(NamedTuple):
+class NextWords(NamedTuple):
     """The next words of R rows."""
 
     words: Int[Array, " R"]
     possible: Bool[Array, " R"]
-    """False where there is nothing left to say; the word is then of no account."""
+    """False where nothing is left to say; the word is ignored there."""
     log_probs: Float[Array, " R"]
     """Log-probabilities of the words in the model, or anything where nobody asks for them."""
 
 
 Choose = Callable[
-    [Float[Array, "R V"], Float[Array, "R V"], Int[Array, ""], Int[Array, " R"]], Choice
+    [Float[Array, "R V"], Float[Array, "R V"], Int[Array, ""], Int[Array, " R"]], NextWords
 ]
 
 
@@ -40,8 +78,7 @@ class _Walk(NamedTuple):
     """State of the loop: all N captions, and the R rows that may be open."""
 
     t: Int[Array, ""]
-    decoded: Decoded
-    log_probs: Float[Array, " N"]
+    written: Written
     caption: Int[Array, " R"]
     """Which caption each row is; N for a row not in use."""
     carry: Any
@@ -49,19 +86,10 @@ class _Walk(NamedTuple):
     open: Bool[Array, " R"]
 
 
-def walk(
-    step: Step,
-    carry: Any,
-    choose: Choose,
-    *,
-    num: int,
-    start: int,
-    end: int,
-    max_length: int,
-    null: int,
-    constraints: Constraints | None,
-) -> tuple[Decoded, Float[Array, " N"]]:
+def walk(step: Step, carry: Any, choose: Choose, rules: Rules, num: int) -> Written:
     """Write N captions, until all of them have ended or have `max_length` words.
+
+    Memory does not grow with the number of steps beyond the ids themselves.
 
     Args:
         step: `step(carry, words) -> (carry, logits)` over any number of rows.
@@ -69,37 +97,33 @@ def walk(
         choose: `choose(logits, allowed, t, caption)`: the next words from the logits, from the same
             with impossible words at minus infinity, the number of words so far, and the number of
             the caption in each row.
+        rules: special ids, longest caption, and rules on the words.
         num: number of captions, N.
-        start, end, null: ids of `<START>`, `<END>` and `<NULL>`.
-        max_length: most steps taken, T.
-        constraints: rules on the words.
 
-    Returns:
-        The captions and their log-probabilities, summed over the words chosen.
+    Raises:
+        ValueError: the rules do not fit the vocabulary.
     """
     num_words, dtype = words_and_dtype(step, carry, num)
-    if constraints is not None:
-        constraints.check(num_words, end, max_length)
+    rules.check(num_words)
 
     def advance(s: _Walk) -> _Walk:
         carry, logits = step(s.carry, s.words)
-        ids, lengths, finished = s.decoded
-        allowed = logits = logits.astype(dtype)
-        if constraints is not None:
-            so_far = jnp.take(ids, s.caption, axis=0, mode="clip")
-            allowed = constrain(constraints, logits, so_far, s.t, end)
-        choice = choose(logits, allowed, s.t, s.caption)
+        ids, lengths, finished, log_probs = s.written
+        logits = logits.astype(dtype)
+        so_far = jnp.take(ids, s.caption, axis=0, mode="clip")
+        choice = choose(logits, constrain(rules, logits, so_far, s.t), s.t, s.caption)
         said = s.open & choice.possible
-        words = jnp.where(said, choice.words, null)
-        ended = said & (words == end)
+        words = jnp.where(said, choice.words, rules.null)
+        ended = said & (words == rules.end)
         going = said & ~ended
         gained = jnp.where(said, choice.log_probs, 0)
-        ids = ids.at[s.caption, s.t].set(words, mode="drop")
-        lengths = lengths.at[s.caption].add(going.astype(jnp.int32), mode="drop")
-        finished = finished.at[s.caption].max(ended, mode="drop")
-        log_probs = s.log_probs.at[s.caption].add(gained, mode="drop")
-        decoded = Decoded(ids, lengths, finished)
-        return _Walk(s.t + 1, decoded, log_probs, s.caption, carry, words, going)
+        written = Written(
+            ids.at[s.caption, s.t].set(words, mode="drop"),
+            lengths.at[s.caption].add(going.astype(jnp.int32), mode="drop"),
+            finished.at[s.caption].max(ended, mode="drop"),
+            log_probs.at[s.caption].add(gained, mode="drop"),
+        )
+        return _Walk(s.t + 1, written, s.caption, carry, words, going)
 
     def shrink(s: _Walk, size: int) -> _Walk:
         rows = which(s.open, size)
@@ -112,21 +136,34 @@ def walk(
         )
 
     def num_open(s: _Walk) -> Array:
-        return jnp.where(s.t < max_length, s.open.sum(dtype=jnp.int32), 0)
+        return jnp.where(s.t < rules.max_length, s.open.sum(dtype=jnp.int32), 0)
 
-    nothing = Decoded(
-        jnp.full((num, max_length), null, jnp.int32),
+    nothing = Written(
+        jnp.full((num, rules.max_length), rules.null, jnp.int32),
         jnp.zeros(num, jnp.int32),
         jnp.zeros(num, bool),
+        jnp.zeros(num, dtype),
     )
     first = _Walk(
         jnp.zeros((), jnp.int32),
         nothing,
-        jnp.zeros(num, dtype),
         jnp.arange(num, dtype=jnp.int32),
         carry,
-        jnp.full(num, start, jnp.int32),
+        jnp.full(num, rules.start, jnp.int32),
         jnp.ones(num, bool),
     )
-    last = run(advance, shrink, num_open, first, num)
-    return last.decoded, last.log_probs
+    return run(advance, shrink, num_open, first, num).written
+
+
+def _likeliest(logits: Array, allowed: Array, t: Array, caption: Array) -> NextWords:
+    """Choose the likeliest allowed word of each row; its logit is not normalised."""
+    del logits, t, caption
+    # XLA's argmax takes several times as long on a CPU.
+    value, word = top_words(allowed, 1)
+    return NextWords(word[:, 0], value[:, 0] > -jnp.inf, value[:, 0])
+
+
+def _likeliest_scored(logits: Array, allowed: Array, t: Array, caption: Array) -> NextWords:
+    """`_likeliest` with the model's log-probabilities."""
+    choice = _likeliest(logits, allowed, t, caption)
+    return choice._replace(log_probs=choice.log_probs - jax.nn.logsumexp(logits, axis=1))

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Float32, Int
 from jaxcap.data.batches import Batch, CaptionSet, draw_rows
 from jaxcap.data.dataset import Split, choose_images, references_of
 from jaxcap.data.image import Image, as_image
+from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.sampling import Sampling, draw_captions
 from jaxcap.learning.loop import (
     Steps,
@@ -148,12 +149,9 @@ def draw_samples(
     drawn = draw_captions(
         partial(step, state.params, model),
         start(state.params, model, data.images.at(images)),
-        jax.random.split(key, len(images)),
         Sampling(num_samples=training.samples),
-        start=words.start,
-        end=words.end,
-        null=words.null,
-        max_length=data.captions.shape[1] - 1,
+        Rules(words.start, words.end, words.null, data.captions.shape[1] - 1),
+        jax.random.split(key, len(images)),
     )
     return Samples(images, jnp.asarray(drawn.ids))
 

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxcap.data.dataset import Dataset, choose_images, references_of
-from jaxcap.decoding.captions import caption_images
+from jaxcap.decoding.captions import Captioner
+from jaxcap.decoding.word_by_word import Greedy
 from jaxcap.nn.captioner import CaptionerConfig, Params
 from jaxcap.scoring.scores import Scorer
 
@@ -31,12 +32,14 @@ class ValidationCider:
                 "CIDEr-D of a single image is 0 whatever the caption: give --val_images=2 or more, "
                 "or leave it out where the validation split has one image"
             )
-        self._features = data.val.features[jnp.asarray(images)]
+        self._images = data.val.images.at(jnp.asarray(images))
         references = references_of(data.val, images, data.vocabulary)
         self._scorer = Scorer(dict(enumerate(references)))
 
     def __call__(self, params: Params) -> float:
         """Mean CIDEr-D of the images, from 0 to 10."""
-        captions = caption_images(params, self._model, self._vocabulary, self._features)
-        rewards = self._scorer.rewards(range(len(captions)), captions)
+        captioner = Captioner(params, self._model, self._vocabulary)
+        captions = captioner.decode(self._images, Greedy(scored=False))
+        sentences = [caption.sentence for caption in captions]
+        rewards = self._scorer.rewards(range(len(sentences)), sentences)
         return float(rewards.mean())

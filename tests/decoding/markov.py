@@ -1,4 +1,4 @@
-"""Models small enough to list every caption.
+"""Models small enough to list every caption, and the decoders written down once more for one image.
 
 Each image has its own table of logits of the word after each word. They grow with the steps, so
 that no two captions with the same pairs of words are equally likely.
@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcap.decoding.hypotheses import Hypotheses
-from jaxcap.decoding.strategies import write_captions
+from jaxcap.decoding.strategy import Hypotheses
 
 NULL, START, END = 0, 1, 2
 
@@ -29,23 +28,15 @@ def step(carry, words):
     return (table, t + 1), logits * (1 + t / 8)[:, None]
 
 
-def write(table, *args):
-    """Captions of the images of `table`, on the host: see `_write` for the arguments."""
-    return Hypotheses(*map(np.asarray, _write(jnp.asarray(table), *args)))
+def write(table, strategy, rules, keys=None):
+    """Captions of the images of `table`, on the host."""
+    return Hypotheses(*map(np.asarray, _write(jnp.asarray(table), strategy, rules, keys)))
 
 
-@partial(jax.jit, static_argnames=("strategy", "max_length", "constraints"))
-def _write(table, strategy, max_length=6, keys=None, constraints=None):
-    return write_captions(
-        step,
-        (table, jnp.zeros(len(table))),
-        strategy,
-        num=len(table),
-        keys=keys,
-        start=START,
-        end=END,
-        max_length=max_length,
-        constraints=constraints,
+@partial(jax.jit, static_argnames=("strategy", "rules"))
+def _write(table, strategy, rules, keys=None):
+    return strategy.write(
+        step, (table, jnp.zeros(len(table), table.dtype)), rules, len(table), keys
     )
 
 
@@ -67,10 +58,8 @@ def log_probs(table, before, t):
 
 def score(table, ids):
     """Log-probability of one image's caption under teacher forcing, `<END>` counted if it is in."""
-    befores = [START, *ids]
-    return sum(
-        log_probs(table, b, t)[w] for t, (b, w) in enumerate(zip(befores, ids, strict=False))
-    )
+    befores = zip([START, *ids], ids, strict=False)
+    return sum(log_probs(table, before, t)[word] for t, (before, word) in enumerate(befores))
 
 
 def said(found, n, k):
@@ -83,28 +72,61 @@ def said(found, n, k):
     return row[:words].tolist()
 
 
-def every_caption(num_words, max_length, allowed=lambda words: True):
-    """All captions: those that end, and those that are cut off at `max_length`.
-
-    `allowed(words)` says whether the last of the words may follow the others.
-    """
+def every_caption(num_words, max_length):
+    """All captions: those that end, and those that are cut off at `max_length`."""
     others = [w for w in range(num_words) if w != END]
     for length in range(max_length + 1):
         for words in product(others, repeat=length):
-            caption = [*words] if length == max_length else [*words, END]
-            if all(allowed(caption[: i + 1]) for i in range(len(caption))):
-                yield caption
+            yield [*words] if length == max_length else [*words, END]
 
 
-def permitted(constraints, words):
+def permitted(rules, words):
     """Whether the last of `words` may follow the others: the rules once more, one by one."""
-    c, *so_far, word = [constraints, *words]
-    if len(so_far) < len(c.prefix):
-        return word == c.prefix[len(so_far)]
-    if word in c.forbidden:
+    *so_far, word = words
+    if len(so_far) < len(rules.prefix):
+        return word == rules.prefix[len(so_far)]
+    if word in rules.forbidden:
         return False
     if word == END:
-        return len(so_far) >= c.min_length and not (so_far and so_far[-1] in c.bad_last)
-    n = c.no_repeat_ngram
+        badly = so_far and so_far[-1] in rules.bad_endings
+        return len(so_far) >= rules.min_length and not badly
+    n = rules.no_repeat_ngram
     grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
     return n == 0 or not grams or grams[-1] not in grams[:-1]
+
+
+def normalised(table, ids, beam):
+    """What beams are ranked by in the end."""
+    m = len(ids)
+    divisors = {"none": 1, "average": max(m, 1), "gnmt": ((5 + max(m, 1)) / 6) ** beam.alpha}
+    return score(table, ids) / divisors[beam.normalisation]
+
+
+def plain_search(table, beam, rules):
+    """Beam search of one image over lists of words, in groups as the paper's algorithm 1.
+
+    One beam is greedy decoding.
+    """
+    width = beam.width // beam.groups
+    groups = [([], [[]], []) for _ in range(beam.groups)]
+    for _ in range(rules.max_length):
+        spoken = dict.fromkeys(range(len(table)), 0)
+        for g, (ended, going, stuck) in enumerate(groups):
+            longer, leading = [], set()
+            for words in going:
+                for w in range(len(table)):
+                    new = [*words, w]
+                    if permitted(rules, new) and score(table, new) > -np.inf:
+                        longer.append(new)
+                        leading.add(tuple(words))
+            stuck = stuck + [words for words in going if tuple(words) not in leading]
+            ranks = {tuple(c): score(table, c) - beam.diversity * spoken[c[-1]] for c in longer}
+            longer.sort(key=lambda c, ranks=ranks: -ranks[tuple(c)])
+            best = longer[: width - len(ended)]
+            for words in best:
+                spoken[words[-1]] += beam.groups > 1
+            ended = ended + [words for words in best if words[-1] == END]
+            going = [words for words in best if words[-1] != END]
+            groups[g] = ended, going, stuck[: width - len(ended) - len(going)]
+    every = [words for parts in groups for part in parts for words in part]
+    return sorted(every, key=lambda c: (c[-1:] != [END], -normalised(table, c, beam)))

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Integer
 
 from jaxcap.cs231n.arrays import Dict, check_ids, common_dtype, to_numpy
-from jaxcap.decoding import captions as decoding
-from jaxcap.nn.captioner import Params, logits
+from jaxcap.decoding.rules import Rules
+from jaxcap.decoding.word_by_word import Greedy
+from jaxcap.nn.captioner import Params, logits, start, step
 from jaxcap.nn.cells import CELLS
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.loss import Targets, temporal_softmax_loss
@@ -107,17 +109,11 @@ class CaptioningRNN:
         for word in ("<START>", "<END>"):
             if word not in self.word_to_idx:
                 raise ValueError(f"word_to_idx lacks {word}, which sampling needs")
+        start, end = (self.word_to_idx[word] for word in ("<START>", "<END>"))
+        rules = Rules(start, end, max_length=max_length)
         params, features = self._inputs(features)
         with jax.enable_x64(True):
-            decoded = decoding.sample(
-                params,
-                self.config,
-                features,
-                start_id=self.word_to_idx["<START>"],
-                end_id=self.word_to_idx["<END>"],
-                max_length=max_length,
-            )
-        return np.array(decoded.ids)
+            return np.array(_sample(params, self.config, features, rules))
 
     def _inputs(self, features: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The parameters and the features in one dtype."""
@@ -138,3 +134,9 @@ def _loss_and_grads(
         return temporal_softmax_loss(each, targets, len(captions)).per_caption
 
     return jax.value_and_grad(loss)(params)
+
+
+@partial(jax.jit, static_argnames=("config", "rules"))
+def _sample(params: Params, config: CaptionerConfig, features: Array, rules: Rules) -> Array:
+    one, carry = partial(step, params, config), start(params, config, features)
+    return jnp.asarray(Greedy(scored=False).write(one, carry, rules, len(features)).ids[:, 0])

@@ -1,0 +1,61 @@
+"""What a decoder takes and gives: a model's step, a strategy, hypotheses.
+
+To add a way of choosing words, write a frozen dataclass with the two members of `Strategy`; every
+captioner then takes it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+
+from jaxcap.decoding.rules import Rules
+
+Step = Callable[[Any, Int[Array, " R"]], tuple[Any, Float[Array, "R V"]]]
+"""`step(carry, words) -> (carry, logits)` for any number of rows R; see `jaxcap.decoding.rows`."""
+
+Keys = Key[Array, " N"] | UInt32[Array, "N 2"]
+"""A `jax.random` key for each image, of the new or the old kind."""
+
+
+class Hypotheses(NamedTuple):
+    """K captions for each of N images, at most T words long, on the device or the host."""
+
+    ids: Int[Array | np.ndarray, "N K T"]
+    """Word ids without `<START>`: the words, `<END>` if it came, then `<NULL>`."""
+    lengths: Int[Array | np.ndarray, "N K"]
+    """Words before `<END>`, or all of them where it did not come."""
+    finished: Bool[Array | np.ndarray, "N K"]
+    """Whether `<END>` came within T steps."""
+    log_probs: Float[Array | np.ndarray, "N K"]
+    """The model's log-probability of the words and `<END>`, in nats, whatever the strategy."""
+    scores: Float[Array | np.ndarray, "N K"]
+    """What beams are ranked by; elsewhere `log_probs`."""
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """How to choose words; hashable, so that it can be static under `jit`."""
+
+    @property
+    def captions_each(self) -> int:
+        """Number of captions for each image, K."""
+        ...
+
+    def write(
+        self, step: Step, carry: Any, rules: Rules, num: int, keys: Keys | None = None
+    ) -> Hypotheses:
+        """Write captions of N images.
+
+        Args:
+            step: the model's step.
+            carry: the model's state before the first word, N rows.
+            rules: special ids, longest caption, and rules on the words.
+            num: number of images, N.
+            keys: a `jax.random` key for each image, for strategies that draw.
+
+        Raises:
+            ValueError: the rules do not fit the vocabulary, or keys are missing.
+        """
+        ...
