@@ -11,7 +11,7 @@ except ImportError as error:
 from jaxcap.plots.curves import loss_curve, sweep_curves
 from jaxcap.plots.figures import save_figure
 from jaxcap.plots.gates import gate_maps
-from jaxcap.plots.grids import caption_grid
+from jaxcap.plots.grids import caption_grid, sheet_grid
 from jaxcap.plots.words import probability_strip
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "loss_curve",
     "probability_strip",
     "save_figure",
+    "sheet_grid",
     "sweep_curves",
 ]

@@ -5,13 +5,14 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from jaxcap.files import AnyPath
 from jaxcap.files.whole import replacing
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: AnyPath) -> None:
     """Write a figure as a file of the kind that its name says, whole or not at all."""
     with replacing(path) as partial:
-        figure.savefig(partial, dpi=150, format=path.suffix[1:] or "png")
+        figure.savefig(partial, dpi=150, format=Path(path).suffix[1:] or "png")
 
 
 def figure_of(ax: Axes) -> Figure:

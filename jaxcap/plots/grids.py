@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from PIL import Image
 
+from jaxcap.scenes import open_picture
+from jaxcap.scoring.evaluation import Evaluation
+from jaxcap.scoring.sheet import best_and_worst
+
 
 def caption_grid(
     pictures: Sequence[Image.Image | str | None], titles: Sequence[str], *, columns: int = 4
@@ -51,3 +55,15 @@ def caption_grid(
             parse_math=False,
         )
     return figure
+
+
+def sheet_grid(evaluation: Evaluation, num: int = 20) -> Figure:
+    """Draw the `num` best and the `num` worst captions by CIDEr, with their pictures."""
+    pictures, titles = [], []
+    for name, places in best_and_worst(evaluation, num)._asdict().items():
+        for place in places:
+            image = evaluation.images.image_ids[place]
+            pictures.append(open_picture(evaluation.urls.get(image, "")))
+            score = f"{name}, CIDEr {evaluation.images.cider[place]:.3f}"
+            titles.append(f"{evaluation.captions[image] or '(empty)'}\n{score}")
+    return caption_grid(pictures, titles)

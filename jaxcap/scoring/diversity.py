@@ -1,11 +1,15 @@
-"""How varied captions are, whatever they say of the pictures.
+"""Measure how varied captions are, whatever they say of the pictures.
 
 Distinct-n is the share of different n-grams among all n-grams of the captions (Li, Galley,
 Brockett, Gao and Dolan 2016). A caption is novel if no training caption has the same words.
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
 
 _FEWEST = 4
 
@@ -21,16 +25,6 @@ class Diversity:
     distinct_1: float
     distinct_2: float
     novel: float | None = None  # share of captions; None without training captions
-
-    def warning(self) -> str | None:
-        """A sentence where all captions are one, which names the likely causes."""
-        if self.captions < _FEWEST or self.different > 1:
-            return None
-        return (
-            f"all {self.captions} pictures have the same caption: most often the features are not "
-            "those of the training (another encoder, preprocessing or order of images), or the "
-            "captioner was hardly trained, or its training diverged"
-        )
 
 
 def diversity(
@@ -61,6 +55,28 @@ def diversity(
         distinct_2=_distinct(sentences, 2),
         novel=novel,
     )
+
+
+def warn_of_one_caption(
+    captions: Sequence[str], features: Float[np.ndarray, "N D"] | None = None
+) -> None:
+    """Warn where all of at least four different pictures get one caption, and name likely causes.
+
+    Args:
+        captions: of N pictures.
+        features: of the same pictures, to count equal ones once; all count as different if left
+            out.
+    """
+    if len(captions) < _FEWEST or len(set(captions)) > 1:
+        return
+    pictures = len(captions) if features is None else len(np.unique(features, axis=0))
+    if pictures >= _FEWEST:
+        warnings.warn(
+            f"all {pictures} pictures have the same caption, {captions[0]!r}: most often the "
+            "features are not those of the training (another encoder, preprocessing, or order of "
+            "channels or images), or the captioner was hardly trained, or its training diverged",
+            stacklevel=2,
+        )
 
 
 def _distinct(sentences: Sequence[Sequence[str]], n: int) -> float:

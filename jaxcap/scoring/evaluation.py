@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxcap.files import AnyPath
 from jaxcap.scenes import TruthReport
-from jaxcap.scoring.diversity import Diversity, diversity
+from jaxcap.scoring.diversity import Diversity, diversity, warn_of_one_caption
 from jaxcap.scoring.java import java_scores
 from jaxcap.scoring.results import match, read_references, read_results
 from jaxcap.scoring.scores import ImageScores, Scorer, Scores
@@ -29,14 +30,14 @@ _NAMES = {
 class Evaluation:
     """Captions, their references, and every score of them."""
 
-    captions: Mapping[int, str]
-    references: Mapping[int, Sequence[str]]
+    captions: Mapping[Any, str]
+    references: Mapping[Any, Sequence[str]]
     scores: Scores
     images: ImageScores
     java: Mapping[str, float]  # METEOR and SPICE, where they could be had
     diversity: Diversity
     notes: Sequence[str]  # a sentence for each score that is left out, and its reason
-    urls: Mapping[int, str]  # of pictures, where they are known
+    urls: Mapping[Any, str]  # of pictures, where they are known
     truth: TruthReport | None = None  # where the pictures are scenes
 
     def named_scores(self) -> dict[str, float]:
@@ -89,12 +90,12 @@ class Evaluation:
 
 
 def evaluate(
-    captions: Mapping[int, str],
-    references: Mapping[int, Sequence[str]],
+    captions: Mapping[Any, str],
+    references: Mapping[Any, Sequence[str]],
     *,
     java: bool = True,
     training: Iterable[str] | None = None,
-    urls: Mapping[int, str] | None = None,
+    urls: Mapping[Any, str] | None = None,
     truth: TruthReport | None = None,
 ) -> Evaluation:
     """Score captions and measure their variety.
@@ -112,24 +113,21 @@ def evaluate(
     """
     scorer = Scorer(references)
     scores, images = scorer.score_images(captions)
-    words = {image: tokenize(captions[image]) for image in references}
-    varied = diversity(
-        list(words.values()),
-        None if training is None else [tokenize(sentence) for sentence in training],
-    )
-    if sentence := varied.warning():
-        warnings.warn(sentence, stacklevel=2)
+    words = [tokenize(captions[image]) for image in references]
+    seen = None if training is None else [tokenize(sentence) for sentence in training]
+    varied = diversity(words, seen)
+    warn_of_one_caption([" ".join(caption) for caption in words])
     if len(references) == 1:
         warnings.warn("CIDEr of a single image is 0 whatever the caption", stacklevel=2)
     by_java, notes = {}, []
     if java:
-        by_java, notes = java_scores(list(words.values()), scorer.references.by_image())
+        by_java, notes = java_scores(words, scorer.references.by_image())
     return Evaluation(
         captions, references, scores, images, by_java, varied, notes, urls or {}, truth
     )
 
 
-def evaluate_results(results: Path, references: Path, *, java: bool = True) -> Evaluation:
+def evaluate_results(results: AnyPath, references: AnyPath, *, java: bool = True) -> Evaluation:
     """Score a file of results against a file of references, in COCO's forms.
 
     Args:
@@ -142,6 +140,7 @@ def evaluate_results(results: Path, references: Path, *, java: bool = True) -> E
         FileNotFoundError: a file is missing.
         ValueError: a file is not of its form, or no image has both; the message names the entry.
     """
+    results, references = Path(results).expanduser(), Path(references).expanduser()
     captions, file = read_results(results), read_references(references)
     matched = match(captions, file.captions, results, references)
     return evaluate(captions, matched, java=java, urls=file.urls)

@@ -10,9 +10,9 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from jaxcap.files import AnyPath
 from jaxcap.files.json import read_json_value
 from jaxcap.files.text import LONGEST_CAPTION, quote, too_long
 from jaxcap.files.whole import replacing
@@ -30,7 +30,7 @@ class ReferenceFile:
     names: dict[int, str]  # of the images' files, where they are given
 
 
-def read_results(path: Path) -> dict[int, str]:
+def read_results(path: AnyPath) -> dict[int, str]:
     """Read one caption for each image.
 
     Raises:
@@ -41,7 +41,7 @@ def read_results(path: Path) -> dict[int, str]:
     if isinstance(value, dict) and "annotations" in value:
         raise ValueError(
             f"{path}: is a file of references, expected results {_RESULTS_FORM}; "
-            "were --results and --references exchanged?"
+            "were `results` and `references` exchanged?"
         )
     captions: dict[int, str] = {}
     for where, image, caption in _entries(path, value, "", _RESULTS_FORM):
@@ -57,7 +57,7 @@ def read_results(path: Path) -> dict[int, str]:
     return captions
 
 
-def read_references(path: Path) -> ReferenceFile:
+def read_references(path: AnyPath) -> ReferenceFile:
     """Read the references of each image.
 
     Raises:
@@ -68,7 +68,7 @@ def read_references(path: Path) -> ReferenceFile:
     if isinstance(value, list):
         raise ValueError(
             f"{path}: is a file of results, expected references {_REFERENCES_FORM}; "
-            "were --results and --references exchanged?"
+            "were `results` and `references` exchanged?"
         )
     if not isinstance(value, dict) or "annotations" not in value:
         found = quote(sorted(value)) if isinstance(value, dict) else type(value).__name__
@@ -91,7 +91,7 @@ def read_references(path: Path) -> ReferenceFile:
     return ReferenceFile(captions, urls, _texts(images, ("file_name",)))
 
 
-def write_results(path: Path, captions: Mapping[int, str]) -> None:
+def write_results(path: AnyPath, captions: Mapping[int, str]) -> None:
     """Write one caption for each image, as `read_results` reads them."""
     entries = [{"image_id": image, "caption": caption} for image, caption in captions.items()]
     with replacing(path) as partial:
@@ -99,7 +99,10 @@ def write_results(path: Path, captions: Mapping[int, str]) -> None:
 
 
 def match(
-    captions: dict[int, str], references: dict[int, list[str]], results_path: Path, path: Path
+    captions: dict[int, str],
+    references: dict[int, list[str]],
+    results_path: AnyPath,
+    path: AnyPath,
 ) -> dict[int, list[str]]:
     """The references of the images that have a caption, in the order of the captions.
 
@@ -132,7 +135,7 @@ def match(
     return {image: references[image] for image in captions}
 
 
-def _entries(path: Path, value: Any, name: str, form: str) -> Iterator[tuple[str, int, str]]:
+def _entries(path: AnyPath, value: Any, name: str, form: str) -> Iterator[tuple[str, int, str]]:
     """Place, image and caption of each entry."""
     if not isinstance(value, list):
         found = type(value).__name__
@@ -164,7 +167,7 @@ def _entries(path: Path, value: Any, name: str, form: str) -> Iterator[tuple[str
         )
 
 
-def _check_ids(path: Path, annotations: list[dict[str, Any]]) -> None:
+def _check_ids(path: AnyPath, annotations: list[dict[str, Any]]) -> None:
     seen: dict[object, int] = {}
     for i, annotation in enumerate(annotations):
         number = annotation.get("id")

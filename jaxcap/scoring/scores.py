@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -29,23 +30,26 @@ class Scores:
 class ImageScores:
     """The same for each of N images, in the order of the references."""
 
-    image_ids: tuple[int, ...]
+    image_ids: tuple[Any, ...]
     bleu: Float64[np.ndarray, "4 N"]
     rouge_l: Float64[np.ndarray, " N"]
     cider: Float64[np.ndarray, " N"]
 
 
 class Scorer:
-    """Scores captions against references that are tokenized and counted once.
+    """Score captions against references that are tokenized and counted once.
+
+        Scorer({"a.jpg": ["A cat sits."]}).score({"a.jpg": "a cat"}).bleu_1
 
     Args:
-        references: for each image its references, as people write them.
+        references: for each image its references, as people write them; the ids of images are any
+            hashable values.
 
     Raises:
         ValueError: there is no image, or one has no reference.
     """
 
-    def __init__(self, references: Mapping[int, Sequence[str]]) -> None:
+    def __init__(self, references: Mapping[Any, Sequence[str]]) -> None:
         for image, sentences in references.items():
             if isinstance(sentences, str):
                 raise ValueError(f"the references of image {image} are one string, expected a list")
@@ -58,7 +62,7 @@ class Scorer:
         self.cider = CiderD(self.references)
         self._places = {image: place for place, image in enumerate(self.image_ids)}
 
-    def score(self, candidates: Mapping[int, str]) -> Scores:
+    def score(self, candidates: Mapping[Any, str]) -> Scores:
         """Score one caption of every image.
 
         Args:
@@ -69,8 +73,8 @@ class Scorer:
         """
         return self.score_images(candidates)[0]
 
-    def score_images(self, candidates: Mapping[int, str]) -> tuple[Scores, ImageScores]:
-        """Like `score`, and the scores of each image with it."""
+    def score_images(self, candidates: Mapping[Any, str]) -> tuple[Scores, ImageScores]:
+        """Score as `score` does, and each image by itself too."""
         self._check_images(candidates)
         words = [tokenize(candidates[image]) for image in self.image_ids]
         counted = self.references.index.count(words)
@@ -82,7 +86,7 @@ class Scorer:
         scores = Scores(b1, b2, b3, b4, float(images.rouge_l.mean()), float(images.cider.mean()))
         return scores, images
 
-    def rewards(self, images: Sequence[int], captions: Sequence[str]) -> Float64[np.ndarray, " C"]:
+    def rewards(self, images: Sequence[Any], captions: Sequence[str]) -> Float64[np.ndarray, " C"]:
         """CIDEr-D of any captions, such as several samples of an image.
 
         Args:
@@ -97,7 +101,7 @@ class Scorer:
         counted = self.references.index.count([tokenize(caption) for caption in captions])
         return self.cider(counted, np.array([self._places[i] for i in images], np.int64))
 
-    def _check_images(self, candidates: Mapping[int, str]) -> None:
+    def _check_images(self, candidates: Mapping[Any, str]) -> None:
         missing = [image for image in self.image_ids if image not in candidates]
         unknown = [image for image in candidates if image not in self._places]
         for images, lacking in ((missing, "caption"), (unknown, "reference")):
@@ -108,7 +112,7 @@ class Scorer:
                 )
 
 
-def score(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> Scores:
+def score(candidates: Mapping[Any, str], references: Mapping[Any, Sequence[str]]) -> Scores:
     """Score captions as COCO's evaluation does, tokenizer included.
 
     Args:

