@@ -7,23 +7,20 @@ makes the exit code 1; the others are captioned all the same.
 import io
 import json
 import sys
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 
+from jaxcap.commands import checkpoint as checkpoint_flags
 from jaxcap.commands import decoding as decoding_flags
 from jaxcap.commands import run as command
+from jaxcap.commands.checkpoint import BEST
 from jaxcap.commands.decoding import read_decoding
 from jaxcap.commands.encoder import ENCODER, ENCODER_WEIGHTS
-from jaxcap.photos import Captioned, PhotoCaptioner, caption_photos, shipped_checkpoint
-from jaxcap.vision.sources import find_sources, open_source
 
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Folder of the run to use; by default the captioner that ships with jaxcap."
-)
-BEST = flags.DEFINE_bool(
-    "best", True, "Use the checkpoint that did best on validation, not the newest."
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Photos captioned at a time.", lower_bound=1)
 JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each photo instead.")
@@ -35,33 +32,32 @@ ALLOW_PRIVATE = flags.DEFINE_bool(
 flags.declare_key_flag("encoder")
 flags.declare_key_flag("encoder_weights")
 flags.declare_key_flag("seed")
+flags.adopt_module_key_flags(checkpoint_flags)
 flags.adopt_module_key_flags(decoding_flags)
 
 
 def main(names: list[str]) -> int:
+    # Here, so that --help need not wait for them.
+    from jaxcap.trained import load_captioner
+
     if not names:
         raise app.UsageError("name at least one photo: a file, folder, pattern or URL")
     # File names need not be UTF-8; they leave as they came.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
     grid = command.writable_path(GRID.value)
-    captioner = PhotoCaptioner.load(
-        Path(CHECKPOINT.value).expanduser() if CHECKPOINT.value else shipped_checkpoint(),
-        encoder=ENCODER.value,
-        weights=Path(ENCODER_WEIGHTS.value).expanduser() if ENCODER_WEIGHTS.value else None,
+    captioner = load_captioner(
+        CHECKPOINT.value,
         best=BEST.value,
+        encoder=ENCODER.value,
+        encoder_weights=ENCODER_WEIGHTS.value,
     )
-    decoding = read_decoding(captioner.info.vocabulary, beam=3)
-    sources = find_sources(names)
-    photos = [Captioned(name, None, fault, None) for name, fault in sources.faults]
-    for photo in photos:
-        _print(photo)
-    for photo in caption_photos(
-        captioner,
-        sources.images,
-        partial(open_source, allow_private=ALLOW_PRIVATE.value),
+    photos = []
+    for photo in captioner.caption_each(
+        names,
+        **read_decoding(captioner.vocabulary)._asdict(),
         batch_size=BATCH_SIZE.value,
-        **decoding._asdict(),
+        allow_private=ALLOW_PRIVATE.value,
     ):
         _print(photo)
         photos.append(photo if grid else photo._replace(picture=None))
@@ -69,20 +65,20 @@ def main(names: list[str]) -> int:
         from jaxcap.plots import caption_grid, save_figure
 
         pictures = [photo.picture or photo.fault for photo in photos]
-        titles = [photo.caption or Path(photo.source).name for photo in photos]
+        titles = [photo.sentence or Path(photo.source).name for photo in photos]
         save_figure(caption_grid(pictures, titles), grid)
         print(f"drew {grid}", file=sys.stderr)
     return int(any(photo.fault for photo in photos))
 
 
-def _print(photo: Captioned) -> None:
+def _print(photo: Any) -> None:
     if photo.fault:
         print(f"error: {photo.fault}", file=sys.stderr)
     if JSON.value:
-        key, value = ("error", photo.fault) if photo.fault else ("caption", photo.caption)
+        key, value = ("error", photo.fault) if photo.fault else ("caption", photo.sentence)
         print(json.dumps({"path": photo.source, key: value}), flush=True)
-    elif photo.caption is not None:
-        print(f"{photo.source}\t{photo.caption}", flush=True)
+    elif not photo.fault:
+        print(f"{photo.source}\t{photo.sentence}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,28 +5,19 @@ a trained captioner, and `python -m jaxcap.evaluate --results captions.json --re
 captions_val2014.json` takes captions from anywhere.
 """
 
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-import jax
 from absl import flags
 
-from jaxcap.captioners import Captioners
+from jaxcap.commands import checkpoint as checkpoint_flags
 from jaxcap.commands import data as data_flags
 from jaxcap.commands import decoding as decoding_flags
 from jaxcap.commands import run as command
+from jaxcap.commands.checkpoint import BEST
 from jaxcap.commands.data import DATA_DIR, DATASET
 from jaxcap.commands.decoding import Decoding, read_decoding
 from jaxcap.commands.run import SEED
-from jaxcap.data.dataset import SPLITS, choose_images
-from jaxcap.files.json import write_json
-from jaxcap.files.whole import replacing
-from jaxcap.scenes import open_picture
-from jaxcap.scoring.evaluation import Evaluation, evaluate_results
-from jaxcap.scoring.results import write_results
-from jaxcap.scoring.sheet import best_and_worst, make_sheet
-from jaxcap.scoring.split_evaluation import evaluate_split, split_references
+from jaxcap.data.dataset import SPLITS
 
 RESULTS = flags.DEFINE_string(
     "results", None, 'Captions to score: [{"image_id": 1, "caption": "a cat"}].'
@@ -42,10 +33,6 @@ REFERENCES = flags.DEFINE_string(
     'References in COCO\'s form: {"annotations": [{"image_id": 1, "caption": "A cat."}]}. With '
     "--checkpoint image ids are rows of the split's features, and the default is what "
     "jaxcap.prepare wrote of the split, or else the captions that training reads.",
-)
-
-BEST = flags.DEFINE_bool(
-    "best", False, "Use the checkpoint that did best on validation, not the newest."
 )
 SPLIT = flags.DEFINE_enum("split", "val", SPLITS, "Images to caption.")
 NUM = flags.DEFINE_integer(
@@ -70,6 +57,7 @@ SHEET_NUM = flags.DEFINE_integer(
 )
 
 flags.adopt_module_key_flags(command)
+flags.adopt_module_key_flags(checkpoint_flags)
 flags.adopt_module_key_flags(data_flags)
 flags.adopt_module_key_flags(decoding_flags)
 flags.mark_flags_as_mutual_exclusive(["checkpoint", "results"], required=True)
@@ -81,63 +69,65 @@ _OF_CHECKPOINTS = (
 
 
 def main() -> None:
+    # Here, so that --help need not wait for them.
+    from jaxcap.files.json import write_json
+    from jaxcap.scoring.sheet import write_sheet
+
     json, sheet = command.writable_path(JSON.value), command.writable_path(SHEET.value)
     drawn = sheet is not None and sheet.suffix.lower() == ".png"
     if drawn:
         import jaxcap.plots  # noqa: F401  Missing Matplotlib is told before the work.
-    if CHECKPOINT.value is not None:
-        about, evaluation = _of_checkpoints(CHECKPOINT.value)
-    else:
-        about, evaluation = {}, _of_results(RESULTS.value or "")
+    about, evaluation = _of_checkpoints() if CHECKPOINT.value is not None else _of_results()
     print(evaluation.table())
     if json:
         write_json(json, {**about, **evaluation.as_json()})
         print(f"wrote {json}")
+    if sheet and drawn:
+        from jaxcap.plots import save_figure, sheet_grid
+
+        save_figure(sheet_grid(evaluation, SHEET_NUM.value), sheet)
+    elif sheet:
+        write_sheet(evaluation, sheet, SHEET_NUM.value)
     if sheet:
-        (_draw_sheet if drawn else _write_sheet)(evaluation, sheet)
         print(f"wrote {sheet}")
 
 
-def _of_results(results: str) -> Evaluation:
+def _of_results() -> tuple[dict[str, Any], Any]:
+    from jaxcap.scoring.evaluation import evaluate_results
+
     for name in _OF_CHECKPOINTS:
         if flags.FLAGS[name].present:
             raise ValueError(f"--{name} goes with --checkpoint, not with --results")
     if not REFERENCES.value:
         raise ValueError("--results needs --references, the file to score them against")
-    files = Path(results).expanduser(), Path(REFERENCES.value).expanduser()
-    return evaluate_results(*files, java=JAVA.value)
+    return {}, evaluate_results(RESULTS.value or "", REFERENCES.value, java=JAVA.value)
 
 
-def _of_checkpoints(folders: list[str]) -> tuple[dict[str, Any], Evaluation]:
+def _of_checkpoints() -> tuple[dict[str, Any], Any]:
     """Caption and evaluate, with what is worth keeping of how that was done."""
+    from jaxcap.scoring.results import write_results
+    from jaxcap.scoring.split_images import SplitImages
+    from jaxcap.trained import load_captioner
+
     output = command.writable_path(OUTPUT.value)
-    captioners = Captioners.load([Path(folder).expanduser() for folder in folders], best=BEST.value)
-    decoding = read_decoding(captioners.vocabulary)
-    data = captioners.load_data(SPLIT.value, DATASET.value, DATA_DIR.value)
-    split = data.splits[SPLIT.value]
-    num = NUM.value or len(split.features)
-    images = choose_images(split, num, jax.random.key(SEED.value))
-    file = Path(REFERENCES.value).expanduser() if REFERENCES.value else None
-    references = split_references(data, SPLIT.value, images, file)
-    paths = ", ".join(map(str, captioners.paths))
-    print(f"captioner: {paths}, on {len(images):,} images of {SPLIT.value} of {data.name}")
+    captioner = load_captioner(CHECKPOINT.value, best=BEST.value)
+    decoding = read_decoding(captioner.vocabulary)
+    data = captioner.load_data(SPLIT.value, DATA_DIR.value, DATASET.value)
+    images = SplitImages.choose(data, SPLIT.value, NUM.value, decoding.key)
+    references = images.references(REFERENCES.value)
+    paths = [str(run.path) for run in captioner.runs]
+    on = f"{len(images.rows):,} images of {SPLIT.value} of {data.name}"
+    print(f"captioner: {', '.join(paths)}, on {on}")
     print(f"references: {references.source}", flush=True)
 
-    sentences = captioners.caption(split, images, **decoding._asdict())
-    captions = dict(zip(images.tolist(), sentences, strict=True))
+    captions = captioner.caption(images, **decoding._asdict())
     if output:
         write_results(output, captions)
         print(f"wrote {output}")
-    evaluation = evaluate_split(
-        data,
-        SPLIT.value,
-        captions,
-        references,
-        training=captioners.seen(data),
-        java=JAVA.value,
-    )
+    training = captioner.seen(data)
+    evaluation = images.evaluate(captions, references, training=training, java=JAVA.value)
     return {
-        "checkpoints": list(map(str, captioners.paths)),
+        "checkpoints": paths,
         "data": data.name,
         "split": SPLIT.value,
         "references": references.source,
@@ -146,32 +136,9 @@ def _of_checkpoints(folders: list[str]) -> tuple[dict[str, Any], Evaluation]:
 
 
 def _describe(decoding: Decoding) -> dict[str, Any]:
-    return {
-        "strategy": type(decoding.strategy).__name__,
-        **asdict(decoding.strategy),
-        **asdict(decoding.constraints),
-        "max_length": decoding.max_length,
-        "seed": SEED.value,
-    }
-
-
-def _write_sheet(evaluation: Evaluation, path: Path) -> None:
-    page = make_sheet(evaluation, SHEET_NUM.value)
-    with replacing(path) as partial:
-        partial.write_text(page, encoding="utf-8", errors="replace")
-
-
-def _draw_sheet(evaluation: Evaluation, path: Path) -> None:
-    from jaxcap.plots import caption_grid, save_figure
-
-    pictures, titles = [], []
-    for name, places in best_and_worst(evaluation, SHEET_NUM.value)._asdict().items():
-        for place in places:
-            image = evaluation.images.image_ids[place]
-            pictures.append(open_picture(evaluation.urls.get(image, "")))
-            score = f"{name}, CIDEr {evaluation.images.cider[place]:.3f}"
-            titles.append(f"{evaluation.captions[image] or '(empty)'}\n{score}")
-    save_figure(caption_grid(pictures, titles), path)
+    strategy, rules, _ = decoding
+    named = {"strategy": type(strategy).__name__, **vars(strategy), **vars(rules)}
+    return {**named, "seed": SEED.value}
 
 
 if __name__ == "__main__":

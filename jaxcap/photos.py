@@ -1,7 +1,8 @@
-"""A trained captioner with the encoder that belongs to it: photos in, sentences out."""
+"""Photos as a trained captioner looks at them: found, opened, and encoded as in its training."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,198 +10,209 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
-import jaxcap
 from jaxcap.data.coco_writing import PCA_FILE
 from jaxcap.data.projection import Projection
-from jaxcap.decoding.captions import caption_images
-from jaxcap.decoding.rules import Constraints
-from jaxcap.decoding.sameness import warn_of_one_caption
-from jaxcap.decoding.strategies import Strategy
-from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints
-from jaxcap.nn.captioner import Params
+from jaxcap.decoding.captions import Caption
+from jaxcap.files import AnyPath
+from jaxcap.files.text import one_line
+from jaxcap.learning.checkpoints import CheckpointInfo
+from jaxcap.scoring.diversity import warn_of_one_caption
 from jaxcap.vision.encoder import Encoder, check_same_encoder, load_encoder
 from jaxcap.vision.images import RGB
+from jaxcap.vision.sources import find_sources, open_source
 
-SHIPPED = "flickr8k"
-"""Name, in `checkpoints/`, of the trained captioner that comes with jaxcap."""
+Source = AnyPath | RGB
+"""A photo: the path of a file, a URL, or an array of its pixels; or a folder or pattern of many."""
 
 _THREADS = 4
 _SHOWN_PIXELS = 480
 
 
-def shipped_checkpoint() -> Path:
-    """Find the captioner that comes with jaxcap.
+class CaptionedPhoto(NamedTuple):
+    """A photo with its caption, or with the reason why it has none.
 
-    Raises:
-        FileNotFoundError: this installation has none.
+    Attributes:
+        source: its path, its URL or its pixels.
+        sentence: the caption; None if the photo could not be opened.
+        nats: the model's log-probability of the caption, in nats; None likewise.
+        fault: why it could not be opened; None if it could.
+        picture: the photo made small, to be shown; None unless it is asked for.
     """
-    package = Path(jaxcap.__file__).parent
-    places = [folder / "checkpoints" / SHIPPED for folder in (package, package.parent)]
-    for place in places:
-        if place.is_dir():
-            return place
-    raise FileNotFoundError(
-        f"no trained captioner came with this installation (looked in {places[0]} and {places[1]}):"
-        " name one by --checkpoint, the folder of a run of jaxcap.train"
-    )
+
+    source: str | RGB
+    sentence: str | None = None
+    nats: float | None = None
+    fault: str | None = None
+    picture: Image.Image | None = None
+
+
+class OpenedPhoto(NamedTuple):
+    """A photo ready for the encoder.
+
+    Attributes:
+        pixels: what the network reads.
+        picture: the photo made small, to be shown.
+    """
+
+    pixels: UInt8[np.ndarray, "S S 3"]
+    picture: Image.Image
 
 
 @dataclass(frozen=True)
-class PhotoCaptioner:
-    """A captioner of pictures.
+class PhotoEncoder:
+    """What made the features that a captioner was trained on.
 
     Attributes:
-        path: the checkpoint.
-        params, info: what it holds.
-        encoder: what made the features it was trained on.
-        projection: what reduced them; None if nothing did.
+        network: the encoder.
+        projection: what reduced its features; None if nothing did.
     """
 
-    path: Path
-    params: Params
-    info: CheckpointInfo
-    encoder: Encoder
+    network: Encoder
     projection: Projection | None
 
     @classmethod
     def load(
-        cls,
-        folder: Path,
-        *,
-        encoder: str | None = None,
-        weights: Path | None = None,
-        best: bool = True,
-    ) -> "PhotoCaptioner":
-        """Load a run's captioner and the encoder that goes with it.
+        cls, path: Path, info: CheckpointInfo, name: str | None = None, weights: Path | None = None
+    ) -> "PhotoEncoder":
+        """Load the encoder that belongs to a checkpoint.
 
         Args:
-            folder: of the run.
-            encoder: name of the encoder, for a run that does not know; None for the run's own.
+            path: the checkpoint, in the folder of its run.
+            info: what it says of itself.
+            name: the encoder, for a checkpoint that does not know; None for its own.
             weights: file of the encoder's weights, if they do not ship with jaxcap.
-            best: the checkpoint that did best on validation rather than the newest.
 
         Raises:
-            FileNotFoundError: there is no such run, or its projection is missing.
-            ValueError: the run does not know its encoder and none is named, or the one in use is
-                another; the message names both.
+            FileNotFoundError: the projection of the run is missing.
+            ValueError: the checkpoint does not know its encoder and none is named, or the encoder
+                or the projection is another than in training; the message names both.
         """
-        checkpoints = Checkpoints(folder)
-        step, (params, info) = checkpoints.load_newest(checkpoints.load_params, best=best)
-        path = checkpoints.path(step)
         stored = info.data.encoder
-        name = encoder or (stored["name"] if stored else None)
+        name = name or (stored["name"] if stored else None)
         if name is None:
             raise ValueError(
                 f"{path}: was trained on the data {info.data.name}, which does not say which "
-                "encoder made its features: name it, as by --encoder=vgg16 --encoder_weights=FILE, "
-                "or train on data of jaxcap.prepare"
+                "encoder made its features: name it by `encoder` and `encoder_weights`, or train "
+                "on data of jaxcap.prepare"
             )
-        used = load_encoder(name, weights)
+        encoder = load_encoder(name, weights)
         if stored is not None:
-            check_same_encoder(stored, used.describe(), str(path))
-        return cls(path, params, info, used, _load_projection(folder, path, info, used))
+            check_same_encoder(stored, encoder.describe(), str(path))
+        return cls(encoder, _load_projection(path, info, encoder))
 
-    def features(self, images: Sequence[RGB], *, batch_size: int = 32) -> Float[np.ndarray, "N D"]:
-        """Encode pictures as those were that the captioner was trained on.
+    def open(self, source: str | RGB, allow_private: bool = False) -> OpenedPhoto:
+        """Open a photo and bring it to the network's size.
 
         Args:
-            images: pictures of any sizes.
-            batch_size: pictures on the device at a time.
+            source: a path, a URL, or pixels (H, W, 3) uint8.
+            allow_private: also fetch from addresses that are not public.
+
+        Raises:
+            OSError, ValueError: it cannot be opened, or is not a picture.
         """
-        features = self.encoder.encode(images, batch_size=batch_size).pooled
+        photo = source
+        if isinstance(photo, str):
+            photo = open_source(photo, allow_private=allow_private)
+        pixels = self.network.prepare(photo)
+        picture = Image.fromarray(photo)
+        picture.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
+        return OpenedPhoto(pixels, picture)
+
+    def open_all(
+        self, sources: Sequence[str | RGB], pool: Executor, allow_private: bool = False
+    ) -> list[OpenedPhoto | str]:
+        """Open photos side by side; one that cannot be opened is the reason instead."""
+        return list(pool.map(partial(self._try_to_open, allow_private=allow_private), sources))
+
+    def features(
+        self, photos: Sequence[OpenedPhoto], batch_size: int = 32
+    ) -> Float[np.ndarray, "N D"]:
+        """Encode N photos, N from 1 to `batch_size`; see `Encoder.encode_prepared`."""
+        pixels = np.stack([photo.pixels for photo in photos])
+        features = self.network.encode_prepared(pixels, batch_size=batch_size).pooled
         return self.projection.apply(features) if self.projection else features
 
-
-class Captioned(NamedTuple):
-    """A picture that was to be captioned.
-
-    Attributes:
-        source: its path or URL.
-        caption: the sentence; None if the picture could not be opened.
-        fault: why it could not; None if it could.
-        picture: the picture made small, to be shown.
-    """
-
-    source: str
-    caption: str | None
-    fault: str | None
-    picture: Image.Image | None
+    def _try_to_open(self, source: str | RGB, allow_private: bool) -> OpenedPhoto | str:
+        try:
+            return self.open(source, allow_private)
+        except (OSError, ValueError) as error:
+            return one_line(error)
 
 
-def caption_photos(
-    captioner: PhotoCaptioner,
-    sources: Sequence[str],
-    open_photo: Callable[[str], RGB],
-    *,
-    strategy: Strategy | None = None,
-    key: Array | None = None,
-    constraints: Constraints | None = None,
-    max_length: int = 30,
-    batch_size: int = 32,
-) -> Iterator[Captioned]:
-    """Caption pictures batch by batch; one that cannot be opened does not stop the others.
-
-    Warns where a whole batch of different pictures gets one caption.
+def find_photos(sources: Source | Sequence[Source]) -> list[CaptionedPhoto]:
+    """Spell out folders and patterns; see `jaxcap.vision.sources.find_sources`.
 
     Args:
-        captioner: what captions them.
-        sources: paths and URLs.
-        open_photo: opens one; its OSError or ValueError is that picture's fault.
-        strategy: how to choose words; greedy if left out.
-        key: a `jax.random` key, for `Sampling`.
-        constraints: rules on the words; if left out, no caption shows `<UNK>`.
-        max_length: most words in a caption.
-        batch_size: pictures in memory at a time.
+        sources: one or several.
+
+    Returns:
+        The photos without captions, paths and URLs each once, in the order named. What names no
+        photo has a fault.
+    """
+    if isinstance(sources, str | os.PathLike | np.ndarray):
+        sources = [sources]
+    found, seen = [], set()
+    for source in sources:
+        if isinstance(source, np.ndarray):
+            found.append(CaptionedPhoto(source))
+            continue
+        named = find_sources([os.path.expanduser(source)])
+        found += [CaptionedPhoto(name) for name in named.images if name not in seen]
+        found += [CaptionedPhoto(name, fault=fault) for name, fault in named.faults]
+        seen.update(named.images)
+    return found
+
+
+def caption_found(
+    found: Sequence[CaptionedPhoto],
+    encoder: PhotoEncoder,
+    decode: Callable[..., list[Caption]],
+    *,
+    key: Array | None = None,
+    batch_size: int = 32,
+    allow_private: bool = False,
+) -> Iterator[CaptionedPhoto]:
+    """Caption photos batch by batch; one that cannot be opened does not stop the others.
+
+    Warns where a whole batch of different photos gets one caption.
+
+    Args:
+        found: photos without captions, from `find_photos`.
+        encoder: what the captioner looks at photos with.
+        decode: `decode(features, key=key)` captions them.
+        key: a `jax.random` key, for strategies that draw.
+        batch_size: photos in memory at a time.
+        allow_private: also fetch from addresses that are not public.
 
     Yields:
-        Each picture, in order.
+        Each photo, in order, with its picture made small.
     """
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="open") as pool:
-        for start in range(0, len(sources), batch_size):
-            batch = sources[start : start + batch_size]
-            opened = list(pool.map(partial(_try_to_open, open_photo), batch))
+        for start in range(0, len(found), batch_size):
+            batch = found[start : start + batch_size]
+            named = [photo.source for photo in batch if photo.fault is None]
+            opened = encoder.open_all(named, pool, allow_private)
             photos = [photo for photo in opened if not isinstance(photo, str)]
-            captions: Iterator[str] = iter(())
+            captions: list[Caption] = []
             if photos:
-                features = captioner.features(photos, batch_size=batch_size)
-                sentences = caption_images(
-                    captioner.params,
-                    captioner.info.model,
-                    captioner.info.vocabulary,
-                    features,
-                    strategy=strategy,
-                    key=None if key is None else jax.random.fold_in(key, start),
-                    constraints=constraints,
-                    max_length=max_length,
-                )
-                warn_of_one_caption(sentences, features)
-                captions = iter(sentences)
-            for source, photo in zip(batch, opened, strict=True):
-                if isinstance(photo, str):
-                    yield Captioned(source, None, photo, None)
+                features = encoder.features(photos, batch_size)
+                own = None if key is None else jax.random.fold_in(key, start)
+                captions = decode(features, key=own)
+                warn_of_one_caption([caption.sentence for caption in captions], features)
+            results, sentences = iter(opened), iter(captions)
+            for photo in batch:
+                result = photo.fault or next(results)
+                if isinstance(result, str):
+                    yield photo._replace(fault=result)
                 else:
-                    yield Captioned(source, next(captions), None, _small(photo))
+                    caption = next(sentences)._asdict()
+                    yield photo._replace(picture=result.picture, **caption)
 
 
-def _try_to_open(open_photo: Callable[[str], RGB], source: str) -> RGB | str:
-    try:
-        return open_photo(source)
-    except (OSError, ValueError) as error:
-        return " ".join(str(error).split())
-
-
-def _small(photo: RGB) -> Image.Image:
-    picture = Image.fromarray(photo)
-    picture.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
-    return picture
-
-
-def _load_projection(
-    folder: Path, path: Path, info: CheckpointInfo, encoder: Encoder
-) -> Projection | None:
+def _load_projection(path: Path, info: CheckpointInfo, encoder: Encoder) -> Projection | None:
     stored, width = info.data.pca, info.model.feature_dim
     if stored is None and width == encoder.feature_dim:
         return None
@@ -209,12 +221,12 @@ def _load_projection(
         f"{encoder.feature_dim}"
     )
     if not info.data.pca_features:
-        raise ValueError(f"{needs}: name the encoder that made those features by --encoder")
-    file = folder / PCA_FILE
+        raise ValueError(f"{needs}: name the encoder that made those features by `encoder`")
+    file = path.parent / PCA_FILE
     if not file.exists():
         raise FileNotFoundError(
             f"{needs}; the projection between them is expected in {file}, where jaxcap.train "
-            "copies it from data of jaxcap.prepare --pca"
+            "copies it from data that jaxcap.prepare reduced"
         )
     projection = Projection.load(file)
     if stored is not None and projection.describe() != stored:

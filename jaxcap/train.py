@@ -26,6 +26,7 @@ from jaxcap.data.dataset import SPLITS, Dataset, Split
 from jaxcap.data.projection import carry_projection
 from jaxcap.data.seeds import split_seed
 from jaxcap.datasets import Placement, load_data
+from jaxcap.decoding.captions import Captioner
 from jaxcap.learning import processes
 from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.interrupts import catch_interrupts
@@ -36,7 +37,8 @@ from jaxcap.learning.run import CURVE_FILE, Run, open_run, record_start
 from jaxcap.learning.sharding import make_layout
 from jaxcap.nn.captioner import CaptionerConfig
 from jaxcap.nn.products import PRECISIONS
-from jaxcap.scoring.truth import knows_truth, scene_truth
+from jaxcap.scoring.split_images import knows_truth
+from jaxcap.trained import scene_truth
 
 PCA_FEATURES = flags.DEFINE_bool(
     "pca_features",
@@ -202,7 +204,7 @@ def _train_one() -> int:
         params = last.state.params if layout is None else layout.whole(last.state.params)
         if processes.is_first():
             print("claims in the captions of the validation scenes:")
-            print(scene_truth(params, run.info.model, data, data.val))
+            print(scene_truth(Captioner(params, run.info.model, data.vocabulary), data.val))
     return 0
 
 

@@ -15,12 +15,12 @@ ALLOWED = {
     "preparing": {"files", "text", "vision", "data"},
     "nn": {"data"},
     "decoding": {"text", "data", "nn"},
-    "scoring": {"files", "text", "data", "scenes", "nn", "decoding"},
+    "scoring": {"files", "text", "data", "scenes"},
     "learning": {"files", "text", "data", "nn", "decoding", "scoring"},
-    "plots": {"files", "text", "nn"},
+    "plots": {"files", "text", "scenes", "nn", "scoring"},
     "commands": {
         *("files", "text", "vision", "data", "datasets"),
-        *("decoding", "scoring", "learning", "plots"),
+        *("decoding", "scoring", "learning", "plots", "trained"),
     },
     "cs231n": {"text", "vision", "data", "scenes", "nn", "decoding", "datasets"},
 }

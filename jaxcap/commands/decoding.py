@@ -8,40 +8,36 @@ from jaxtyping import Array
 
 from jaxcap.commands.run import SEED
 from jaxcap.decoding.beam import NORMALISATIONS, Beam
-from jaxcap.decoding.rules import BAD_ENDINGS, Constraints, vocabulary_constraints
+from jaxcap.decoding.rules import BAD_ENDINGS, Rules
 from jaxcap.decoding.sampling import Sampling
-from jaxcap.decoding.strategies import Greedy, Strategy
+from jaxcap.decoding.strategy import Strategy
+from jaxcap.decoding.word_by_word import Greedy
 from jaxcap.text.vocabulary import UNK, Vocabulary
 
-BEAM = flags.DEFINE_integer(
-    "beam",
-    None,
-    "Beams of the search; 1 is greedy. The default is 3 for jaxcap.caption and 1 elsewhere.",
-    lower_bound=1,
-)
+BEAM = flags.DEFINE_integer("beam", 3, "Beams of the search; 1 is greedy.", lower_bound=1)
 LENGTH_NORM = flags.DEFINE_enum(
     "length_norm",
-    None,
+    "none",
     NORMALISATIONS,
     "What log-probabilities are divided by to rank beams: nothing, the number of words, or "
     "GNMT's power of it.",
 )
 LENGTH_ALPHA = flags.DEFINE_float(
-    "length_alpha", None, "Exponent of --length_norm=gnmt; 0.6 by default.", lower_bound=0
+    "length_alpha", 0.6, "Exponent of --length_norm=gnmt.", lower_bound=0
 )
 GROUPS = flags.DEFINE_integer(
-    "groups", None, "Groups of beams that avoid each other's words.", lower_bound=1
+    "groups", 1, "Groups of beams that avoid each other's words.", lower_bound=1
 )
 DIVERSITY = flags.DEFINE_float(
     "diversity",
-    None,
-    "Nats that a word loses for each beam of an earlier group that says it; 0.5 by default.",
+    0.5,
+    "Nats that a word loses for each beam of an earlier group that says it.",
     lower_bound=0,
 )
 
 TEMPERATURE = flags.DEFINE_float(
     "temperature",
-    None,
+    1.0,
     "Draw words at random, with --seed, from the probabilities at this temperature.",
     lower_bound=0,
 )
@@ -68,69 +64,54 @@ _DRAW = (TEMPERATURE, TOP_K, TOP_P)
 
 
 class Decoding(NamedTuple):
-    """What the flags ask for, by the names of the arguments of `caption_images`."""
+    """What the flags ask for, by the names of the arguments that captioners take."""
 
     strategy: Strategy
+    rules: Rules
     key: Array
-    constraints: Constraints
-    max_length: int
 
 
-def read_decoding(vocabulary: Vocabulary, *, beam: int = 1) -> Decoding:
+def read_decoding(vocabulary: Vocabulary) -> Decoding:
     """Read the flags.
 
     Args:
         vocabulary: of the captioner.
-        beam: beams of the search where the flags do not say.
 
     Raises:
         ValueError: flags contradict each other, or a word of the prefix is unknown.
     """
-    constraints = vocabulary_constraints(
+    rules = Rules.of(
         vocabulary,
         forbidden=() if ALLOW_UNK.value else (UNK,),
-        no_repeat_ngram=NO_REPEAT_NGRAM.value,
-        min_length=MIN_LENGTH.value,
-        bad_last=BAD_ENDINGS if FORBID_BAD_ENDINGS.value else (),
+        bad_endings=BAD_ENDINGS if FORBID_BAD_ENDINGS.value else (),
         prefix=PREFIX.value.lower().split(),
+        max_length=MAX_LENGTH.value,
+        min_length=MIN_LENGTH.value,
+        no_repeat_ngram=NO_REPEAT_NGRAM.value,
     )
-    constraints.check(len(vocabulary), vocabulary.end, MAX_LENGTH.value)
-    key = jax.random.key(SEED.value)
-    return Decoding(_strategy(beam), key, constraints, MAX_LENGTH.value)
+    return Decoding(_strategy(), rules, jax.random.key(SEED.value))
 
 
-def _strategy(beam: int) -> Strategy:
-    search = [flag.name for flag in _SEARCH if flag.value is not None]
-    draw = [flag.name for flag in _DRAW if flag.value is not None]
+def _strategy() -> Strategy:
+    search = [flag.name for flag in _SEARCH if flag.present]
+    draw = [flag.name for flag in _DRAW if flag.present]
     if search and draw:
         raise ValueError(
             f"--{search[0]} searches for words and --{draw[0]} draws them: give one of the two"
         )
     if draw:
-        given = {"temperature": TEMPERATURE.value, "top_k": TOP_K.value, "top_p": TOP_P.value}
-        return Sampling(**_without_none(given))
-    if LENGTH_ALPHA.value is not None and LENGTH_NORM.value != "gnmt":
+        return Sampling(temperature=TEMPERATURE.value, top_k=TOP_K.value, top_p=TOP_P.value)
+    width, norm, groups = BEAM.value, LENGTH_NORM.value, GROUPS.value
+    if LENGTH_ALPHA.present and norm != "gnmt":
         raise ValueError("--length_alpha is the exponent of --length_norm=gnmt: give both")
-    if DIVERSITY.value is not None and GROUPS.value is None:
+    if DIVERSITY.present and groups == 1:
         raise ValueError("--diversity is between the groups of --groups: give both")
-    width = BEAM.value or beam
-    if width % (GROUPS.value or 1):
-        raise ValueError(f"--groups={GROUPS.value} does not divide --beam={width}")
+    if width % groups:
+        raise ValueError(f"--groups={groups} does not divide --beam={width}")
+    if width == 1 and norm != "none":
+        raise ValueError(
+            f"--length_norm={norm} ranks beams, and --beam=1 has one: give --beam of 2 or more"
+        )
     if width == 1:
-        if LENGTH_NORM.value not in (None, "none"):
-            raise ValueError(
-                f"--length_norm={LENGTH_NORM.value} ranks beams, and --beam=1 has one: give --beam "
-                "of 2 or more"
-            )
         return Greedy()
-    given = {
-        "normalisation": LENGTH_NORM.value,
-        "alpha": LENGTH_ALPHA.value,
-        "groups": GROUPS.value,
-        "diversity": DIVERSITY.value,
-    }
-    return Beam(width=width, **_without_none(given))
-
-
-def _without_none(given: dict) -> dict:
-    return {name: value for name, value in given.items() if value is not None}
+    return Beam(width, norm, LENGTH_ALPHA.value, groups, DIVERSITY.value)

@@ -11,13 +11,14 @@ from tqdm import tqdm
 
 from jaxcap.data.dataset import Dataset, Split
 from jaxcap.data.projection import carry_projection
-from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints
+from jaxcap.learning.checkpoints import CheckpointInfo
 from jaxcap.learning.interrupts import catch_interrupts
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.run import CURVE_FILE, record
 from jaxcap.learning.sweep import SWEPT, SweepProgress, members, parse_sweep
 from jaxcap.learning.sweep_run import SweepRun, open_sweep, table
-from jaxcap.scoring.truth import knows_truth, scene_truth
+from jaxcap.scoring.split_images import knows_truth
+from jaxcap.trained import load_captioner, scene_truth
 
 SWEEP = flags.DEFINE_multi_string(
     "sweep",
@@ -79,10 +80,8 @@ def sweep(
     if iteration < total:
         print(f"stopped after iteration {iteration}: the patience with every captioner has ended")
     if knows_truth(data):
-        checkpoints = Checkpoints(folder)
-        _, (params, best) = checkpoints.load_newest(checkpoints.load_params, best=True)
         print("claims in the best one's captions of the validation scenes:")
-        print(scene_truth(params, best.model, data, data.val))
+        print(scene_truth(load_captioner(folder).captioner, data.val))
     return 0
 
 

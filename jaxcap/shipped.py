@@ -1,0 +1,75 @@
+"""Captioners that travel: the one that comes with jaxcap, and yours made small to be shared."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+import jaxcap
+from jaxcap.data.projection import carry_projection
+from jaxcap.decoding.captions import Captioner
+from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints
+
+SHIPPED = "flickr8k"
+"""Name, in `checkpoints/`, of the trained captioner that comes with jaxcap."""
+
+
+def shipped_checkpoint() -> Path:
+    """Find the captioner that comes with jaxcap.
+
+    Raises:
+        FileNotFoundError: this installation has none.
+    """
+    package = Path(jaxcap.__file__).parent
+    places = [folder / "checkpoints" / SHIPPED for folder in (package, package.parent)]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise FileNotFoundError(
+        f"no trained captioner came with this installation (looked in {places[0]} and {places[1]}):"
+        " name one by `checkpoint`, the folder of a run of jaxcap.train"
+    )
+
+
+def export_captioner(
+    path: Path, captioner: Captioner, info: CheckpointInfo, output: Path, dtype: str = "float16"
+) -> Path:
+    """Write a captioner small, with nothing to train on, and without paths of this machine.
+
+    Args:
+        path: its checkpoint, in the folder of its run.
+        captioner: what the checkpoint holds.
+        info: what it says of itself.
+        output: folder to write, a new one.
+        dtype: of the parameters, "float16" or "float32".
+
+    Returns:
+        The checkpoint in `output`.
+
+    Raises:
+        FileExistsError: the folder is there already.
+        ValueError: a parameter has values that `dtype` cannot hold.
+        OSError: it cannot be written.
+    """
+    if output.exists():
+        raise FileExistsError(f"{output}: is there already, give another `output`")
+    small = {name: value.astype(dtype) for name, value in captioner.params.items()}
+    for name, value in small.items():
+        if not np.isfinite(value).all():
+            raise ValueError(
+                f"{path}: {name} has values beyond `dtype={dtype}`: give `dtype=float32`"
+            )
+    # Where the data lay means nothing elsewhere.
+    dataset = info.source.dataset or ("coco" if info.source.data_dir else "scenes")
+    source = dataclasses.replace(info.source, dataset=dataset, data_dir=None, folder="")
+    about = dataclasses.replace(info, source=source)
+    step = int(path.name)
+    validation = Checkpoints(path.parent).load_validation(step)
+    target = Checkpoints(output, create=True)
+    written = target.save_captioner(step, small, about, validation)
+    target.close()
+    # Orbax notes in them where it wrote, and reads them from object stores only.
+    for note in written.rglob("commit_success.txt"):
+        note.unlink()
+    carry_projection(path.parent, output, used=info.data.pca_features)
+    return written
