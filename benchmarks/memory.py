@@ -22,8 +22,10 @@ from contenders.setting import Setting
 
 from jaxcap.data.batches import Batch
 from jaxcap.data.image import Image, as_image
-from jaxcap.learning.loop import TrainingConfig, init_state, train_step
+from jaxcap.learning.config import OptimiserConfig
+from jaxcap.learning.objective import Likelihood
 from jaxcap.learning.optimiser import make_optimiser
+from jaxcap.learning.step import init_state, train_step
 from jaxcap.nn.captioner import _hidden_states, init_params
 from jaxcap.nn.plan import ComputePlan
 
@@ -41,8 +43,9 @@ def kept(setting: Setting, remat: bool) -> int:
 
     def forward(params, features, words):
         def states(params):
-            plan = ComputePlan(remat=remat)
-            return _hidden_states(params, model, Image(features), words, None, None, plan)
+            return _hidden_states(
+                params, model, Image(features), words, plan=ComputePlan(remat=remat)
+            )
 
         return jax.vjp(states, params)[1]
 
@@ -53,16 +56,15 @@ def kept(setting: Setting, remat: bool) -> int:
 
 def measure(setting: Setting, remat: bool) -> tuple[int, float, float]:
     """Bytes that XLA plans, seconds of a step, and the process's peak in GiB."""
-    model, training = setting.model, TrainingConfig(batch_size=setting.N)
-    optimiser = make_optimiser(training.optimiser, 100, 1)
+    optimiser = make_optimiser(OptimiserConfig(), steps_per_epoch=100)
     plan = ComputePlan.choose(setting.V, setting.N, setting.T + 1, remat=remat)
     step = jax.jit(
-        lambda state, batch: train_step(state, batch, model, optimiser, plan=plan),
+        partial(train_step, loss=Likelihood(setting.model, plan=plan), optimiser=optimiser),
         donate_argnums=0,
     )
     features, captions = setting.minibatch()
     batch = Batch(as_image(features), jnp.asarray(captions))
-    state = init_state(jax.random.key(0), model, training)
+    state = init_state(jax.random.key(0), setting.model, optimiser)
     compiled = step.lower(state, batch).compile()
     times = []
     for _ in range(4):

@@ -22,8 +22,12 @@ from absl import app, flags
 
 from jaxcap.data.batches import CaptionSet
 from jaxcap.data.image import Image
-from jaxcap.learning.loop import TrainingConfig, init_state, train_steps
+from jaxcap.learning.config import OptimiserConfig
+from jaxcap.learning.loop import Call, compile_steps
 from jaxcap.learning.metrics import read_metrics
+from jaxcap.learning.objective import Likelihood
+from jaxcap.learning.optimiser import make_optimiser
+from jaxcap.learning.step import init_state
 from jaxcap.nn.captioner import CaptionerConfig, init_params
 
 STEPS = flags.DEFINE_integer("steps", 50, "Steps in float32 and float64.", lower_bound=1)
@@ -41,7 +45,6 @@ MEASURES = (
 )
 _ROOT = Path(__file__).parents[1]
 _MODEL = CaptionerConfig(vocab_size=1004, feature_dim=512)
-_TRAINING = TrainingConfig()
 
 
 def random_captions(dtype: str) -> CaptionSet:
@@ -61,10 +64,13 @@ def train(dtype: str, seed: int, every: int) -> list[tuple[float, np.ndarray]]:
     params = {
         name: value.astype(dtype) for name, value in init_params(key, _MODEL, jnp.float32).items()
     }
-    state, data = init_state(key, _MODEL, _TRAINING, params), random_captions(dtype)
+    optimiser, data = make_optimiser(OptimiserConfig(), steps_per_epoch=2), random_captions(dtype)
+    state = init_state(key, _MODEL, optimiser, params)
+    call = Call(count=every, num_captions=len(data.captions), batch_size=25)
+    steps = compile_steps(state, data, Likelihood(_MODEL), optimiser, call)
     found = []
     for _ in range(STEPS.value // every):
-        state, result = train_steps(state, data, model=_MODEL, training=_TRAINING, count=every)
+        state, result = steps(state, data)
         flat = [np.asarray(value, np.float64).ravel() for value in state.params.values()]
         assert all(value.dtype == dtype for value in state.params.values())
         found.append((float(result.losses[-1]), np.concatenate(flat)))

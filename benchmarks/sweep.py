@@ -3,37 +3,30 @@
     python benchmarks/sweep.py
 
 Members are every combination of three learning rates and four seeds, on random captions of the
-notebook's shapes: D=512, W=256, 16 words predicted, in two sizes. One after another, every learning
-rate is a program of its own, as it is for the command; how long those and that of the sweep take to
-compile is printed apart. Rounds alternate, and the median of each and of the ratio are printed. The
-sweep is measured both ways: all members at once (`vmap`), and one after another within the program,
-which is what it does on a CPU.
+notebook's shapes: D=512, W=256, 16 words predicted, in three sizes. One after another they share a
+program; how long it and that of the sweep take to compile is printed apart. Rounds alternate, and
+the median of each and of the ratio are printed. The sweep is measured both ways: all members at
+once (`vmap`), and one after another within the program, which is what it does on a CPU.
 """
 
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
 from jaxcap.data.batches import CaptionSet
-from jaxcap.data.dataset import Split
-from jaxcap.data.image import as_image
+from jaxcap.data.dataset import Dataset
 from jaxcap.data.seeds import split_seed
-from jaxcap.learning.loop import TrainingConfig, init_state, train_steps
-from jaxcap.learning.sweep import (
-    Member,
-    Program,
-    init_states,
-    members,
-    stack_captions,
-    stack_numbers,
-    sweep_steps,
-)
+from jaxcap.learning.config import TrainingConfig
+from jaxcap.learning.learner import Learner, make_learner
+from jaxcap.learning.loop import Call, compile_steps
+from jaxcap.learning.sweep import Member, make_learners, members
 from jaxcap.nn.captioner import CaptionerConfig
+from jaxcap.text.vocabulary import Vocabulary
 
 D, W, T = 512, 256, 16
 SIZES = {
@@ -48,40 +41,35 @@ ROUNDS = flags.DEFINE_integer("rounds", 5, "Alternating rounds.", lower_bound=3)
 STEPS = flags.DEFINE_integer("steps", 10, "Minibatches in a round.", lower_bound=1)
 
 
-def captions_of(num: int, vocab_size: int) -> Split:
+def captions_of(num: int, vocab_size: int) -> Dataset:
     rng = np.random.default_rng(0)
     captions = rng.integers(4, vocab_size, (num, T + 1), np.int32)
     captions[:, 0] = 1
     features = rng.standard_normal((num, D), np.float32)
-    return Split(
-        jnp.asarray(captions),
-        jnp.arange(num, dtype=jnp.int32),
-        as_image(features),
-        np.zeros(0, "S1"),
-    )
+    words = Vocabulary.build(map(str, range(vocab_size - 4)))
+    return Dataset.from_arrays(captions, np.arange(num), features, words)
 
 
 def one_after_another(
-    found: list[Member], model: CaptionerConfig, training: TrainingConfig, data: CaptionSet
+    found: list[Member], model: CaptionerConfig, training: TrainingConfig, data: Dataset
 ) -> tuple[Callable[[], None], float]:
     """What trains all members on the next minibatches, and the seconds that it took to compile."""
-    configs = [member.configure(model, training) for member in found]
-    states = [
-        init_state(split_seed(member.seed).state_key, *config)
-        for member, config in zip(found, configs, strict=True)
+    learners = [
+        make_learner(*member.configure(model, training), data, split_seed(member.seed).state_key)
+        for member in found
     ]
+    states = [learner.state for learner in learners]
+    captions = CaptionSet.of(data.train)
     begin = time.perf_counter()
-    programs = {
-        config: train_steps.lower(
-            states[0], data, model=config[0], training=config[1], count=STEPS.value
-        ).compile()
-        for config in set(configs)
-    }
+    programs = [
+        compile_steps(learner.state, captions, learner.loss, learner.optimiser, call(training))
+        for learner in learners
+    ]
     compiling = time.perf_counter() - begin
 
     def run() -> None:
-        for i, config in enumerate(configs):
-            states[i], result = programs[config](states[i], data)
+        for i, program in enumerate(programs):
+            states[i], result = program(states[i], captions)
             # The command looks at the losses after every call.
             np.asarray(result.losses)
 
@@ -89,21 +77,26 @@ def one_after_another(
 
 
 def together(
-    found: list[Member], program: Program, data: CaptionSet
+    learner: Learner, training: TrainingConfig, data: Dataset, vectorised: bool
 ) -> tuple[Callable[[], None], float]:
     """As `one_after_another`, in one program."""
-    states, numbers = init_states(found, program), stack_numbers(found)
+    state, captions = learner.state, CaptionSet.of(data.train)
+    this = replace(call(training), vectorised=vectorised)
     begin = time.perf_counter()
-    lowered = sweep_steps.lower(states, numbers, data, program=program, count=STEPS.value)
-    compiled = lowered.compile()
+    program = compile_steps(state, captions, learner.loss, learner.optimiser, this)
     compiling = time.perf_counter() - begin
 
     def run() -> None:
-        nonlocal states
-        states, result = compiled(states, numbers, data)
+        nonlocal state
+        state, result = program(state, captions)
         np.asarray(result.losses)
 
     return run, compiling
+
+
+def call(training: TrainingConfig) -> Call:
+    num = STEPS.value * training.batch_size
+    return Call(count=STEPS.value, num_captions=num, batch_size=training.batch_size)
 
 
 def seconds(run: Callable[[], None]) -> float:
@@ -123,13 +116,13 @@ def main(argv: list[str]) -> None:
     for size, (num, hidden_dim, vocab_size) in SIZES.items():
         model = CaptionerConfig(vocab_size, D, W, hidden_dim)
         training = TrainingConfig(batch_size=num)
-        data = stack_captions([captions_of(STEPS.value * num, vocab_size)])
+        data = captions_of(STEPS.value * num, vocab_size)
         alone, compiling = one_after_another(found, model, training, data)
         print(size)
         sweeps = {}
         for name, vectorised in (("vmap", True), ("one by one within it", False)):
-            program = Program.of(found, model, training, vectorised)
-            sweeps[name], took = together(found, program, data)
+            learner = make_learners(found, model, training, data)
+            sweeps[name], took = together(learner, training, data, vectorised)
             print(f"  compiled in {took:.1f} s ({name}), alone in {compiling:.1f} s")
         for run in (alone, *sweeps.values()):
             run()

@@ -18,7 +18,7 @@ from jaxcap.data.projection import Projection
 from jaxcap.decoding.captions import Caption
 from jaxcap.files import AnyPath
 from jaxcap.files.text import one_line
-from jaxcap.learning.checkpoints import CheckpointInfo
+from jaxcap.learning.checkpoint_info import RunInfo
 from jaxcap.scoring.diversity import warn_of_one_caption
 from jaxcap.vision.encoder import Encoder, check_same_encoder, load_encoder
 from jaxcap.vision.images import RGB
@@ -75,7 +75,7 @@ class PhotoEncoder:
 
     @classmethod
     def load(
-        cls, path: Path, info: CheckpointInfo, name: str | None = None, weights: Path | None = None
+        cls, path: Path, info: RunInfo, name: str | None = None, weights: Path | None = None
     ) -> "PhotoEncoder":
         """Load the encoder that belongs to a checkpoint.
 
@@ -212,7 +212,7 @@ def caption_found(
                     yield photo._replace(picture=result.picture, **caption)
 
 
-def _load_projection(path: Path, info: CheckpointInfo, encoder: Encoder) -> Projection | None:
+def _load_projection(path: Path, info: RunInfo, encoder: Encoder) -> Projection | None:
     stored, width = info.data.pca, info.model.feature_dim
     if stored is None and width == encoder.feature_dim:
         return None

@@ -8,7 +8,8 @@ import numpy as np
 import jaxcap
 from jaxcap.data.projection import carry_projection
 from jaxcap.decoding.captions import Captioner
-from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints
+from jaxcap.learning.checkpoint_info import RunInfo
+from jaxcap.learning.checkpoints import Checkpoints
 
 SHIPPED = "flickr8k"
 """Name, in `checkpoints/`, of the trained captioner that comes with jaxcap."""
@@ -32,7 +33,7 @@ def shipped_checkpoint() -> Path:
 
 
 def export_captioner(
-    path: Path, captioner: Captioner, info: CheckpointInfo, output: Path, dtype: str = "float16"
+    path: Path, captioner: Captioner, info: RunInfo, output: Path, dtype: str = "float16"
 ) -> Path:
     """Write a captioner small, with nothing to train on, and without paths of this machine.
 

@@ -17,7 +17,8 @@ from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.strategy import Strategy
 from jaxcap.decoding.word_by_word import Greedy
 from jaxcap.files import AnyPath
-from jaxcap.learning.checkpoints import CheckpointInfo, Checkpoints
+from jaxcap.learning.checkpoint_info import RunInfo
+from jaxcap.learning.checkpoints import Checkpoints
 from jaxcap.photos import CaptionedPhoto, PhotoEncoder, Source, caption_found, find_photos
 from jaxcap.scenes import TruthReport, scene_of_url, truth_report
 from jaxcap.scoring.evaluation import Evaluation
@@ -38,7 +39,7 @@ class LoadedRun:
 
     path: Path
     captioner: Captioner = field(repr=False)
-    info: CheckpointInfo = field(repr=False)
+    info: RunInfo = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class TrainedCaptioner:
         return self.runs[0].captioner
 
     @property
-    def info(self) -> CheckpointInfo:
+    def info(self) -> RunInfo:
         """What the checkpoint says of itself; of an ensemble the first."""
         return self.runs[0].info
 
@@ -279,10 +280,9 @@ def load_captioner(
         raise ValueError("`checkpoint` names no run")
     runs = []
     for folder in folders:
-        checkpoints = Checkpoints(Path(folder).expanduser())
-        step, (params, info) = checkpoints.load_newest(checkpoints.load_params, best=best)
-        captioner = Captioner(params, info.model, info.vocabulary)
-        runs.append(LoadedRun(checkpoints.path(step), captioner, info))
+        found = Checkpoints(Path(folder).expanduser()).load("best" if best else "newest")
+        captioner = Captioner(found.params, found.info.model, found.info.vocabulary)
+        runs.append(LoadedRun(found.path, captioner, found.info))
     for run in runs:
         if run.info.vocabulary != runs[0].info.vocabulary:
             raise ValueError(

@@ -102,17 +102,10 @@ def tiny(tiny_dir):
 @pytest.fixture(scope="session")
 def info(tiny):
     """Of a run of 20 iterations."""
-    from jaxcap.learning.checkpoints import CheckpointInfo
-    from jaxcap.learning.loop import TrainingConfig
+    from jaxcap.learning.checkpoint_info import RunInfo
+    from jaxcap.learning.config import TrainingConfig
     from jaxcap.nn.captioner import CaptionerConfig
 
-    return CheckpointInfo(
-        model=CaptionerConfig(
-            vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16, dropout=0.2
-        ),
-        training=TrainingConfig(batch_size=8, num_epochs=4, log_every=2, order="shuffle"),
-        vocabulary=tiny.vocabulary,
-        data=tiny.identity,
-        source=tiny.source,
-        seed=0,
-    )
+    model = CaptionerConfig(vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16, dropout=0.2)
+    training = TrainingConfig(batch_size=8, num_epochs=4, log_every=2, order="shuffle")
+    return RunInfo.of(tiny, model, training, 0)

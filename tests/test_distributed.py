@@ -18,14 +18,8 @@ from jaxcap.learning import processes
 from jaxcap.learning.checkpoints import Checkpoints
 from jaxcap.learning.metrics import read_metrics
 
-SMALL = [
-    "--hidden_dim=16",
-    "--wordvec_dim=8",
-    "--batch_size=8",
-    "--order=shuffle",
-    "--log_every=2",
-    "--notensorboard",
-]
+SMALL = ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8", "--order=shuffle"]
+SMALL += ["--log_every=2", "--notensorboard"]
 
 
 def free_port():
@@ -35,45 +29,35 @@ def free_port():
 
 
 @contextmanager
-def together(num, *arguments, **differing):
+def together(num, *arguments, own=(), env=()):
     """Start `num` processes of training; those that are left are killed at the end.
 
-    `differing` are flags with a value for each process.
+    `own` are flags and `env` environment variables of each process.
     """
-    coordinator = f"--coordinator=127.0.0.1:{free_port()}"
-    started = []
+    port, started = free_port(), []
     try:
         for i in range(num):
-            own = [f"--{name}={values[i]}" for name, values in differing.items()]
-            one = [coordinator, f"--num_processes={num}", f"--process_id={i}"]
-            started.append(start("train", *arguments, *one, *own))
+            joined = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={num}"]
+            joined = ["--distributed"] if env else [*joined, f"--process_id={i}"]
+            more = dict(env[i], JAX_COORDINATOR_PORT=str(port)) if env else {}
+            started.append(start("train", *arguments, *joined, *own[i : i + 1], **more))
         yield started
     finally:
-        kill(started)
+        for process in started:
+            process.kill()
+            process.communicate()
 
 
-def kill(started):
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def ends(started, timeout):
+def ends(started, timeout=240):
     """Exit code, stdout and stderr of each process; all must end in time."""
     deadline = time.monotonic() + timeout
-    results = []
-    for process in started:
-        out, err = process.communicate(timeout=max(deadline - time.monotonic(), 0.1))
-        results.append((process.returncode, out, err))
-    return results
+    found = [p.communicate(timeout=max(deadline - time.monotonic(), 0.1)) for p in started]
+    return [(p.returncode, *texts) for p, texts in zip(started, found, strict=True)]
 
 
-def wait_for_iteration(folder, iteration, started, timeout=240):
-    deadline = time.monotonic() + timeout
+def wait_for_iteration(folder, iteration, started):
     while not any(row["iteration"] >= iteration for row in read_metrics(folder)):
-        assert time.monotonic() < deadline
-        for process in started:
-            assert process.poll() is None, process.communicate()
+        assert all(process.poll() is None for process in started)
         time.sleep(0.2)
 
 
@@ -81,80 +65,69 @@ def losses(folder):
     return [row["loss"] for row in read_metrics(folder)]
 
 
-def errors(err):
-    return [line for line in err.splitlines() if line.startswith("error: ")]
-
-
 @pytest.fixture(scope="module")
 def alone(tiny_dir, tmp_path_factory):
     """The losses of one process on one device, over 6 epochs of 5 minibatches."""
     folder = tmp_path_factory.mktemp("alone")
-    code, _, err = call(
-        "train", f"--data_dir={tiny_dir}", f"--checkpoint_dir={folder}", "--num_epochs=6", *SMALL
-    )
+    flags = [f"--data_dir={tiny_dir}", f"--checkpoint_dir={folder}", "--num_epochs=6", *SMALL]
+    code, _, err = call("train", *flags)
     assert code == 0, err
     return losses(folder)
 
 
-@pytest.mark.slow
+@pytest.fixture
+def given(tiny_dir, tmp_path):
+    return [f"--data_dir={tiny_dir}", f"--checkpoint_dir={tmp_path}", *SMALL]
+
+
+def assert_near(found, alone):
+    num = min(len(found), len(alone))
+    np.testing.assert_allclose(found[:num], alone[:num], rtol=0, atol=1e-5 * max(alone))
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("num", "options"),
     [(2, ["--val_images=5"]), (4, ["--vocab_shards=2"])],
-    ids=["two", "four"],
 )
-def test_losses_are_those_of_one_process(tiny_dir, tmp_path, alone, num, options):
-    folder = f"--checkpoint_dir={tmp_path}"
-    with together(
-        num, f"--data_dir={tiny_dir}", folder, "--num_epochs=6", *SMALL, *options
-    ) as started:
-        first, *others = ends(started, 400)
+def test_losses_are_those_of_one_process(given, tmp_path, alone, num, options):
+    with together(num, *given, "--num_epochs=6", *options) as started:
+        first, *others = ends(started)
     assert first[0] == 0, first[2]
     assert "(Epoch 6 / 6) val loss" in first[1]
     assert f"devices: {num} of {num} processes" in first[1]
     for code, out, err in others:
         assert code == 0, err
         assert all(line.startswith("[Gloo]") for line in out.splitlines())
-    np.testing.assert_allclose(losses(tmp_path), alone, rtol=0, atol=1e-5 * max(alone))
-    assert Checkpoints(tmp_path).steps[-1] == 30
+    assert len(losses(tmp_path)) == Checkpoints(tmp_path).steps[-1] == 30
+    assert_near(losses(tmp_path), alone)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("num", "victim"), [(2, 1), (2, 0), (4, 2)])
-def test_a_killed_process_stops_the_others_and_all_resume(tiny_dir, tmp_path, alone, num, victim):
-    given = [f"--data_dir={tiny_dir}", f"--checkpoint_dir={tmp_path}", *SMALL]
+def test_a_killed_process_stops_the_others_and_all_resume(given, tmp_path, alone, num, victim):
     with together(num, *given, "--num_epochs=100000", "--save_every=2") as started:
         wait_for_iteration(tmp_path, 13, started)
         started[victim].kill()
         results = ends(started, 60)
-    for i, (code, _, err) in enumerate(results):
-        assert code != 0
+    for i, result in enumerate(results):
+        assert result[0] != 0
         if i != victim:
-            (line,) = errors(err)[-1:]
-            assert f"process {i} of {num}" in line
-            assert "--resume" in line
-    saved = Checkpoints(tmp_path).steps[-1]
-    assert saved >= 10
+            assert_last_error(result, f"process {i} of {num}", "--resume")
+    epochs = Checkpoints(tmp_path).steps[-1] // 5
+    assert epochs >= 2
     # On to the next epoch but one, together.
-    epochs = f"--num_epochs={saved // 5 + 2}"
-    with together(num, *given, epochs, "--resume") as started:
-        for code, _, err in ends(started, 400):
-            assert code == 0, err
-    assert len(losses(tmp_path)) == saved // 5 * 5 + 10
-    np.testing.assert_allclose(
-        losses(tmp_path)[: len(alone)],
-        alone[: len(losses(tmp_path))],
-        rtol=0,
-        atol=1e-5 * max(alone),
-    )
+    with together(num, *given, f"--num_epochs={epochs + 2}", "--resume") as started:
+        assert [code for code, _, _ in ends(started)] == [0] * num
+    assert len(losses(tmp_path)) == 5 * epochs + 10
+    assert_near(losses(tmp_path), alone)
     # And one process goes on from what they saved.
-    code, out, err = call("train", *given, f"--num_epochs={saved // 5 + 3}", "--resume")
-    assert code == 0, err
-    assert f"at iteration {saved // 5 * 5 + 10}" in out
+    code, out, err = call("train", *given, f"--num_epochs={epochs + 3}", "--resume")
+    assert code == 0 and f"at iteration {5 * epochs + 10}" in out, err
 
 
-@pytest.mark.slow
-def test_a_signal_to_one_process_stops_all_at_one_iteration(tiny_dir, tmp_path):
-    given = [f"--data_dir={tiny_dir}", f"--checkpoint_dir={tmp_path}", *SMALL]
+@pytest.mark.nightly
+def test_a_signal_to_one_process_stops_all_at_one_iteration(given, tmp_path):
     with together(2, *given, "--num_epochs=100000", "--save_every=100000") as started:
         wait_for_iteration(tmp_path, 13, started)
         started[1].send_signal(signal.SIGTERM)
@@ -165,70 +138,48 @@ def test_a_signal_to_one_process_stops_all_at_one_iteration(tiny_dir, tmp_path):
     assert Checkpoints(tmp_path).steps[-1] == last
 
 
-@pytest.mark.slow
-def test_processes_find_each_other_by_what_slurm_sets(tiny_dir, tmp_path):
+@pytest.mark.nightly
+def test_processes_find_each_other_by_what_slurm_sets(given):
     """As `srun` would set it for two tasks on this host."""
-    job = {
-        "SLURM_JOB_ID": "1",
-        "SLURM_STEP_NODELIST": "localhost",
-        "SLURM_NTASKS": "2",
-        "JAX_COORDINATOR_PORT": str(free_port()),
-    }
-    given = [f"--data_dir={tiny_dir}", f"--checkpoint_dir={tmp_path}", *SMALL, "--num_epochs=1"]
-    started = []
-    try:
-        for i in ("0", "1"):
-            task = {"SLURM_PROCID": i, "SLURM_LOCALID": i}
-            started.append(start("train", *given, "--distributed", **job, **task))
-        first, second = ends(started, 240)
-    finally:
-        kill(started)
+    job = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    env = [{**job, "SLURM_PROCID": i, "SLURM_LOCALID": i} for i in ("0", "1")]
+    with together(2, *given, "--num_epochs=1", env=env) as started:
+        first, second = ends(started)
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
     assert "devices: 2 of 2 processes" in first[1]
 
 
-@pytest.mark.slow
-def test_processes_with_other_flags_are_refused(tiny_dir, tmp_path):
-    given = [f"--data_dir={tiny_dir}", f"--checkpoint_dir={tmp_path}", *SMALL, "--num_epochs=2"]
-    with together(2, *given, seed=[0, 1]) as started:
-        for result in ends(started, 240):
+def assert_last_error(result, *texts):
+    *_, last = [line for line in result[2].splitlines() if line.startswith("error: ")]
+    assert all(text in last for text in texts), last
+
+
+@pytest.mark.nightly
+def test_processes_that_differ_or_fail_stop_the_others(given, tmp_path):
+    with together(2, *given, "--num_epochs=2", own=["--seed=0", "--seed=1"]) as started:
+        for result in ends(started):
             assert_fails(result, "process 1 was started with flags or data other than process 0's")
-
-
-@pytest.mark.slow
-def test_a_fault_in_one_process_stops_the_others(tiny_dir, tmp_path):
-    given = [f"--checkpoint_dir={tmp_path / 'run'}", *SMALL, "--num_epochs=2"]
-    with together(2, *given, data_dir=[tiny_dir, tmp_path / "missing"]) as started:
+    own = ["--num_epochs=2", f"--data_dir={tmp_path / 'missing'}"]
+    with together(2, *given, "--num_epochs=2", own=own) as started:
         first, second = ends(started, 120)
     assert_fails(second, "missing: no such folder")
     assert first[0] != 0
-    (line,) = errors(first[2])[-1:]
-    assert "process 0 of 2" in line
+    assert_last_error(first, "process 0 of 2")
 
 
-@pytest.mark.slow
-def test_a_coordinator_that_is_not_there_is_an_error_in_time():
+@pytest.mark.nightly
+def test_a_coordinator_or_cluster_that_is_not_there_is_an_error_in_time(tmp_path):
     coordinator = f"127.0.0.1:{free_port()}"
-    code = (
-        "from jaxcap.learning import processes\n"
-        f"processes.connect('{coordinator}', 2, 1, seconds=3)"
-    )
+    code = "from jaxcap.learning import processes\n"
+    code += f"processes.connect('{coordinator}', 2, 1, seconds=3)"
     result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True
     )
     assert result.returncode != 0
-    (line,) = errors(result.stderr)
-    assert f"process 1 of 2 found no others at --coordinator={coordinator} within 3 s" in line
-
-
-@pytest.mark.slow
-def test_what_is_no_cluster_is_an_error(tmp_path):
-    result = call("train", f"--checkpoint_dir={tmp_path}", "--distributed")
+    said = f"process 1 of 2 found no others at `coordinator={coordinator}` within 3 s"
+    assert_last_error((1, "", result.stderr), said)
+    with start("train", f"--checkpoint_dir={tmp_path}", "--distributed") as process:
+        result = ends([process])[0]
     assert_fails(result, "--distributed finds no SLURM, Open MPI or TPU pod", "--coordinator")
 
 
@@ -236,7 +187,7 @@ def test_what_is_no_cluster_is_an_error(tmp_path):
 def connect(monkeypatch):
     """`connect(*flags)`: what the flags make of `processes.connect`."""
     calls = []
-    monkeypatch.setattr(processes, "connect", lambda *given: calls.append(given))
+    monkeypatch.setattr(processes, "connect", lambda *given, spell: calls.append(given))
 
     def connect(*given):
         flags.FLAGS([sys.argv[0], *given])

@@ -6,14 +6,15 @@ import jax
 import numpy as np
 
 from jaxcap.data.dataset import DataIdentity, DataSource
-from jaxcap.learning.checkpoints import CheckpointInfo
-from jaxcap.learning.loop import TrainingConfig, init_state
-from jaxcap.learning.optimiser import OptimiserConfig
+from jaxcap.learning.checkpoint_info import RunInfo
+from jaxcap.learning.config import OptimiserConfig, TrainingConfig
+from jaxcap.learning.optimiser import make_optimiser
+from jaxcap.learning.step import init_state
 from jaxcap.nn.captioner import CaptionerConfig
 from jaxcap.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.build(["a", "cat", "on", "grass"])
-INFO = CheckpointInfo(
+INFO = RunInfo(
     model=CaptionerConfig(vocab_size=8, feature_dim=3, wordvec_dim=2, hidden_dim=4),
     training=TrainingConfig(optimiser=OptimiserConfig(clip_norm=5.0)),
     vocabulary=VOCABULARY,
@@ -24,7 +25,8 @@ INFO = CheckpointInfo(
 
 
 def state_at(step, seed=0):
-    state = init_state(jax.random.key(seed), INFO.model, INFO.training)
+    optimiser = make_optimiser(INFO.training.optimiser)
+    state = init_state(jax.random.key(seed), INFO.model, optimiser)
     return state._replace(step=state.step + step)
 
 

@@ -1,7 +1,10 @@
 """The flags that say over how many devices and processes training is spread."""
 
+from functools import partial
+
 from absl import flags
 
+from jaxcap.commands.messages import in_flags
 from jaxcap.learning import processes
 
 BATCH_SHARDS = flags.DEFINE_integer(
@@ -44,6 +47,9 @@ def connect() -> None:
         ValueError: one of the flags is missing or wrong.
         ConnectionError: the others cannot be found.
     """
+    switches = {"distributed": True, "resume": True, "coordinator": False}
+    switches |= {"num_processes": False, "process_id": False}
+    spell = partial(in_flags, flags=switches)
     given = {flag.name: flag.value for flag in (COORDINATOR, NUM_PROCESSES, PROCESS_ID)}
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if DISTRIBUTED.value:
@@ -52,7 +58,7 @@ def connect() -> None:
                 "--distributed finds --coordinator, --num_processes and --process_id itself: give "
                 "either it or those three"
             )
-        processes.connect()
+        processes.connect(spell=spell)
         return
     if len(missing) == len(given):
         return
@@ -70,4 +76,4 @@ def connect() -> None:
         raise ValueError(
             f"--process_id={number}: expected 0 to {num - 1}, for --num_processes={num}"
         )
-    processes.connect(coordinator, num, number)
+    processes.connect(coordinator, num, number, spell=spell)

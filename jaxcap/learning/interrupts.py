@@ -22,7 +22,7 @@ class Interrupt:
         return self.received is not None
 
     def anywhere(self) -> bool:
-        """Whether a signal came to any of several processes; each must ask as often."""
+        """Tell whether a signal came to any of several processes; each must ask as often."""
         number = processes.largest(self.received or 0)
         if number and self.received is None:
             self.received = signal.Signals(number)
@@ -36,9 +36,17 @@ class Interrupt:
 
 @contextmanager
 def catch_interrupts() -> Iterator[Interrupt]:
-    """Note the first SIGINT or SIGTERM; a second one acts as if it had not been caught."""
+    """Note the first SIGINT or SIGTERM; a second one acts as if it had not been caught.
+
+    One that the process ignores stays ignored: a shell starts background jobs of a script so, lest
+    a Ctrl-C that is meant for another ends them.
+    """
     interrupt = Interrupt()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if (handler := signal.getsignal(number)) != signal.SIG_IGN
+    }
 
     def restore() -> None:
         for number, handler in before.items():

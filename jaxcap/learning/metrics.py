@@ -8,25 +8,26 @@ line of an epoch also has `epoch` and, with a validation set, `val_loss` (nats p
 import json
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jaxcap.files.whole import replacing
-from jaxcap.learning.loop import Progress
+from jaxcap.files import AnyPath
+from jaxcap.files.whole import replacing, writing
+from jaxcap.learning.progress import Progress
 
 METRICS_FILE = "metrics.jsonl"
+NO_ROOM = "make room or give another `checkpoint_dir`; the checkpoints are kept"
+"""What to do about a run's folder that can no longer be written."""
 
 Row = dict[str, Any]
 
 
-def read_metrics(folder: Path) -> list[Row]:
+def read_metrics(folder: AnyPath) -> list[Row]:
     """The lines of a run's metrics file, oldest first; none if there is no such file.
 
     Lines from the first that cannot be read on, as a crash may cut the last one, are left out.
     """
-    path = folder / METRICS_FILE
+    path = Path(folder, METRICS_FILE)
     if not path.exists():
         return []
     rows = []
@@ -77,27 +78,16 @@ class MetricsWriter:
     def __init__(self, folder: Path, *, after: int = 0, tensorboard: bool = True):
         self._path = folder / METRICS_FILE
         kept = [row for row in read_metrics(folder) if row["iteration"] <= after]
-        with self._naming():
+        with writing(self._path, NO_ROOM):
             with replacing(self._path) as partial:
                 partial.write_text("".join(map(_line, kept)), encoding="utf-8")
             self._file = self._path.open("a", encoding="utf-8")
         self._events = _summary_writer(folder, after) if tensorboard else None
 
-    @contextmanager
-    def _naming(self) -> Iterator[None]:
-        """Name the file in the error of a full or broken disk."""
-        try:
-            yield
-        except OSError as error:
-            raise OSError(
-                f"{self._path}: cannot be written ({error.strerror}): make room or give another "
-                "--checkpoint_dir; the checkpoints are kept"
-            ) from error
-
     def write(self, progress: Progress) -> None:
         """Append a call's rows and hand them to the operating system."""
         rows = rows_of(progress)
-        with self._naming():
+        with writing(self._path, NO_ROOM):
             self._file.writelines(map(_line, rows))
             self._file.flush()
         if self._events is not None:
@@ -108,14 +98,14 @@ class MetricsWriter:
 
     def sync(self) -> None:
         """Make sure that what was written is on disk; to be called before a checkpoint is."""
-        with self._naming():
+        with writing(self._path, NO_ROOM):
             os.fsync(self._file.fileno())
         if self._events is not None:
             self._events.flush()
 
     def close(self) -> None:
         """Close the files."""
-        with self._naming():
+        with writing(self._path, NO_ROOM):
             self._file.close()
         if self._events is not None:
             self._events.close()

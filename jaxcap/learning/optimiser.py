@@ -1,89 +1,136 @@
 """Adam with a falling learning rate: once an epoch, as the notebook trains, or as a cosine."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
-from jax import Array
-from jax.typing import ArrayLike
+from jax.tree_util import Partial
+from jaxtyping import Array, Float
 
-SCHEDULES = ("exponential", "cosine")
+from jaxcap.learning.config import OptimiserConfig, TrainingConfig
+from jaxcap.nn.captioner import CaptionerConfig
+from jaxcap.nn.regularisation import Regularisation
+
+Number = float | Float[Array, ""] | Float[Array, " K"]
 
 
-def is_zero(number: float | Array) -> bool:
-    """Whether a number is surely 0; one that is traced may be any."""
-    return isinstance(number, (int, float)) and number == 0
+class Hyper(NamedTuple):
+    """Hyperparameters that a program takes as arguments, so that they can be swept; a pytree.
 
-
-@dataclass(frozen=True)
-class OptimiserConfig:
-    """What determines the parameter updates.
-
-    Attributes:
-        learning_rate: Adam's step size in the first epoch.
-        lr_schedule: "exponential", constant within an epoch, or "cosine", which falls to 0 at the
-            end of the run (Loshchilov and Hutter 2017, without restarts).
-        lr_decay: factor on the step size after every epoch, for "exponential".
-        clip_norm: largest global norm of the gradient; None leaves gradients as they are.
-        weight_decay: decoupled weight decay (Loshchilov and Hutter 2019); 0 is plain Adam.
-
-    Raises:
-        ValueError: a value out of its range.
+    None keeps a term out of the program. In a sweep each is an array (K,), one number a member.
     """
 
-    learning_rate: float = 5e-3
-    lr_schedule: str = "exponential"
-    lr_decay: float = 0.995
-    clip_norm: float | None = None
-    weight_decay: float = 0.0
+    learning_rate: Number
+    lr_decay: Number
+    clip_norm: Number | None = None
+    weight_decay: Number | None = None
+    label_smoothing: Number | None = None
+    dropout: Number | None = None
 
-    def __post_init__(self):
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
-        if self.lr_schedule not in SCHEDULES:
-            raise ValueError(
-                f"lr_schedule must be one of {', '.join(SCHEDULES)}, got {self.lr_schedule}"
-            )
-        if not 0 < self.lr_decay <= 1:
-            raise ValueError(f"lr_decay must be above 0 and at most 1, got {self.lr_decay}")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"clip_norm must be above 0, got {self.clip_norm}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay must be at least 0, got {self.weight_decay}")
-
-
-def learning_rate_schedule(
-    config: OptimiserConfig, steps_per_epoch: int, num_epochs: int
-) -> optax.Schedule:
-    """The step size by the number of steps done.
-
-    "exponential" is `learning_rate * lr_decay ** epoch`, constant within an epoch of
-    `steps_per_epoch` steps; "cosine" reaches 0 after `num_epochs` of them.
-    """
-    if config.lr_schedule == "cosine":
-        return optax.cosine_decay_schedule(config.learning_rate, steps_per_epoch * num_epochs)
-    if isinstance(config.lr_decay, float):
-        return optax.exponential_decay(
-            config.learning_rate, steps_per_epoch, config.lr_decay, staircase=True
+    @classmethod
+    def of(cls, model: CaptionerConfig, training: TrainingConfig) -> "Hyper":
+        """Read them from the configurations of a run."""
+        config = training.optimiser
+        return cls(
+            learning_rate=config.learning_rate,
+            lr_decay=config.lr_decay,
+            clip_norm=config.clip_norm,
+            weight_decay=config.weight_decay or None,
+            label_smoothing=training.label_smoothing or None,
+            dropout=model.dropout or None,
         )
 
-    # Optax refuses a decay that is traced, as in a sweep.
-    def exponential(count: ArrayLike) -> Array:
-        epoch = jnp.floor(jnp.asarray(count) / steps_per_epoch)
-        return config.learning_rate * jnp.power(config.lr_decay, epoch)
+    @property
+    def regularisation(self) -> Regularisation:
+        """Those that the loss takes."""
+        return Regularisation(self.dropout, self.label_smoothing)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Decay:
+    """How the step size falls; hashable, static under `jit`.
+
+    Attributes:
+        steps_per_epoch: minibatches in an epoch.
+        num_epochs: those after which "cosine" has come to 0; None for "exponential".
+    """
+
+    steps_per_epoch: int
+    num_epochs: int | None
+
+
+def learning_rate_schedule(decay: Decay, hyper: Hyper) -> optax.Schedule:
+    """Make the step size a function of the number of steps done.
+
+    "exponential" is `learning_rate * lr_decay ** epoch`, constant within an epoch; "cosine" reaches
+    0 after the last one. Optax's `exponential_decay` is the same function, but it asks whether its
+    decay is 0, which a traced number cannot answer.
+    """
+    if decay.num_epochs is not None:
+        steps = decay.steps_per_epoch * decay.num_epochs
+        return optax.cosine_decay_schedule(hyper.learning_rate, steps)
+
+    def exponential(count: jax.typing.ArrayLike) -> Array:
+        epoch = jnp.floor(jnp.asarray(count) / decay.steps_per_epoch)
+        return hyper.learning_rate * jnp.power(hyper.lr_decay, epoch)
 
     return exponential
 
 
 def make_optimiser(
-    config: OptimiserConfig, steps_per_epoch: int, num_epochs: int
+    config: OptimiserConfig,
+    hyper: Hyper | None = None,
+    *,
+    steps_per_epoch: int = 1,
+    num_epochs: int = 1,
 ) -> optax.GradientTransformation:
-    """Adam (Kingma and Ba 2015) with Optax's defaults, which are those of the course's code."""
-    schedule = learning_rate_schedule(config, steps_per_epoch, num_epochs)
-    if is_zero(config.weight_decay):
+    """Make Adam (Kingma and Ba 2015) with Optax's defaults, which are those of the course's code.
+
+    Args:
+        config: how the parameters are updated.
+        hyper: its numbers, if they are not those of `config`.
+        steps_per_epoch: minibatches in an epoch.
+        num_epochs: epochs of the run, for "cosine".
+
+    Returns:
+        The optimiser, which is also a pytree with `hyper` for leaves: within `fit` these are
+        traced, so that one program serves any of them.
+    """
+    if hyper is None:
+        hyper = Hyper(
+            config.learning_rate, config.lr_decay, config.clip_norm, config.weight_decay or None
+        )
+    hyper = hyper._replace(label_smoothing=None, dropout=None)
+    decay = Decay(steps_per_epoch, num_epochs if config.lr_schedule == "cosine" else None)
+    return optax.GradientTransformation(
+        Partial(_init, decay, hyper),  # pyright: ignore[reportArgumentType]
+        Partial(_update, decay, hyper),  # pyright: ignore[reportArgumentType]
+    )
+
+
+def _adam(decay: Decay, hyper: Hyper) -> optax.GradientTransformation:
+    schedule = learning_rate_schedule(decay, hyper)
+    if hyper.weight_decay is None:
         update = optax.adam(schedule)
     else:
-        update = optax.adamw(schedule, weight_decay=config.weight_decay)
-    if config.clip_norm is None:
+        update = optax.adamw(schedule, weight_decay=hyper.weight_decay)
+    if hyper.clip_norm is None:
         return update
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), update)
+    return optax.chain(optax.clip_by_global_norm(hyper.clip_norm), update)
+
+
+def _init(decay: Decay, hyper: Hyper, params: optax.Params) -> optax.OptState:
+    return _adam(decay, hyper).init(params)
+
+
+def _update(
+    decay: Decay,
+    hyper: Hyper,
+    updates: optax.Updates,
+    state: optax.OptState,
+    params: optax.Params | None = None,
+) -> tuple[optax.Updates, optax.OptState]:
+    return _adam(decay, hyper).update(updates, state, params)

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -21,7 +22,7 @@ CONNECT_SECONDS = 300
 HEARTBEAT_SECONDS = 30
 """After which a silent process counts as dead."""
 _FAREWELL_SECONDS = 5
-_REMEDY = "start all of them again, with --resume to go on from the last checkpoint"
+_REMEDY = "start all of them again, with `resume=True` to continue from the last checkpoint"
 _LOST = re.compile(
     r"\b(gloo|nccl|coordination|heartbeat|barrier|peer|DEADLINE_EXCEEDED|UNAVAILABLE)\b", re.I
 )
@@ -36,6 +37,7 @@ def connect(
     process_id: int | None = None,
     *,
     seconds: int = CONNECT_SECONDS,
+    spell: Callable[[str], str] = str,
 ) -> None:
     """Join the other processes, before JAX touches a device.
 
@@ -45,6 +47,8 @@ def connect(
         num_processes: how many there are.
         process_id: which of them this one is, from 0.
         seconds: how long to wait for the others.
+        spell: writes a message, which names arguments in backticks, as the user knows them; for
+            what is said where JAX aborts the process.
 
     Raises:
         ConnectionError: they, or the three values, cannot be found.
@@ -55,18 +59,18 @@ def connect(
     if coordinator is None:
         name = "this process"
         missed = (
-            "--distributed finds no SLURM, Open MPI or TPU pod that it could join: give "
-            "--coordinator, --num_processes and --process_id"
+            "`distributed` finds no SLURM, Open MPI or TPU pod that it could join: give "
+            "`coordinator`, `num_processes` and `process_id`"
         )
     else:
         name = f"process {process_id} of {num_processes}"
         missed = (
-            f"{name} found no others at --coordinator={coordinator} within {seconds} s: start as "
-            "many as --num_processes says, and see that process 0 runs on that host with the port "
+            f"{name} found no others at `coordinator={coordinator}` within {seconds} s: start as "
+            "many as `num_processes` says, and see that process 0 runs on that host with the port "
             "free"
         )
     # Whether JAX raises an error or aborts depends on what is missing.
-    _watch(missed)
+    _watch(spell(missed))
     try:
         jax.distributed.initialize(
             coordinator,
@@ -80,31 +84,31 @@ def connect(
         _dismiss()
         raise ConnectionError(f"{missed} ({_first_line(error)})") from error
     _dismiss()
-    _watch(f"{name} was killed, or another one stopped or cannot be reached: {_REMEDY}")
+    _watch(spell(f"{name} was killed, or another one stopped or cannot be reached: {_REMEDY}"))
     global _name
     _name = name
 
 
 def is_first() -> bool:
-    """Whether this is the process that prints and writes for all."""
+    """Tell whether this is the process that prints and writes for all."""
     return jax.process_index() == 0
 
 
 def wait_for_all(name: str) -> None:
-    """Go on when every process has come to the place of this name."""
+    """Barrier across processes; `name` is of the place in the program."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
 def largest(value: int) -> int:
-    """The largest of the processes' values; each must call it."""
+    """Give the largest of the processes' values; each must call it."""
     if jax.process_count() == 1:
         return value
     return int(multihost_utils.process_allgather(np.int32(value)).max())
 
 
 def of_first(value: float) -> float:
-    """The value of process 0; each must call it."""
+    """Give the value of process 0; each must call it."""
     if jax.process_count() == 1:
         return value
     # As words, since JAX has no float64 by default.
@@ -134,12 +138,12 @@ def check_same(digest: int, what: str) -> None:
 
 
 def joined() -> bool:
-    """Whether this is one of several processes."""
+    """Tell whether this is one of several processes."""
     return _watcher is not None
 
 
 def explain_loss(error: BaseException) -> str | None:
-    """What to say of an error that another process's end has caused; None of any other."""
+    """Explain an error that another process's end has caused; None for any other."""
     while error.__cause__ is not None:
         error = error.__cause__
     if not joined() or not _LOST.search(str(error)):

@@ -6,104 +6,139 @@ arXiv 2003.09971). A captioner must have learnt to write before: only what it dr
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float, Float32, Int
 
 from jaxcap.data.batches import Batch, CaptionSet, draw_rows
-from jaxcap.data.dataset import Split, choose_images, references_of
-from jaxcap.data.image import Image, as_image
+from jaxcap.data.dataset import Dataset, choose_images, references_of
+from jaxcap.data.image import Image
 from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.sampling import Sampling, draw_captions
-from jaxcap.learning.loop import (
+from jaxcap.learning.loop import Call, as_pytree
+from jaxcap.learning.objective import Likelihood
+from jaxcap.learning.step import (
     Steps,
     StepsResult,
-    TrainingConfig,
     TrainState,
     all_finite,
     step_key,
-    update,
+    train_step,
 )
-from jaxcap.learning.optimiser import make_optimiser
-from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss, start, step
+from jaxcap.nn.captioner import CaptionerConfig, Params, start, step
+from jaxcap.nn.plan import ComputePlan
+from jaxcap.nn.products import matmul_precision
+from jaxcap.nn.regularisation import Regularisation
 from jaxcap.scoring.scores import Scorer
 from jaxcap.text.vocabulary import UNK, Vocabulary
 
 # Unlike <UNK> no reference says it, and the tokenizer keeps it, so that it counts as a word.
 _NO_WORD = "<nothing>"
 
+Reward = Callable[[Int[np.ndarray, " C"], Int[np.ndarray, "C T"]], Float32[np.ndarray, " C"]]
+"""Scores C captions, word ids after `<START>`, each of the image beside it."""
 
-class CiderReward:
-    """CIDEr-D of drawn captions against the captions of a split, computed on the host.
+
+class CiderD:
+    """Scores captions by CIDEr-D against the training captions, on the host.
 
     Args:
-        split: images with captions; n-grams are weighed by how many of its images have them.
-        vocabulary: what the word ids mean.
+        data: a data set; n-grams are weighed by how many of its training images have them.
 
     Raises:
         ValueError: there is only one image, so that every score is 0.
     """
 
-    def __init__(self, split: Split, vocabulary: Vocabulary):
-        self.vocabulary = vocabulary
-        images = choose_images(split, split.images.num, jax.random.key(0))
+    def __init__(self, data: Dataset):
+        split, self._vocabulary = data.train, data.vocabulary
+        images = choose_images(split, split.num_images, jax.random.key(0))
         if len(images) < 2:
             raise ValueError(
-                "--objective=cider needs captions of 2 images or more, for CIDEr-D of a single one "
+                "`objective=cider` needs captions of 2 images or more, for CIDEr-D of a single one "
                 "is 0 whatever the caption; got 1"
             )
-        references = references_of(split, images, vocabulary)
+        references = references_of(split, images, data.vocabulary)
         self._scorer = Scorer(dict(zip(images.tolist(), references, strict=True)))
 
     def __call__(
         self, images: Int[np.ndarray, " C"], ids: Int[np.ndarray, "C T"]
     ) -> Float32[np.ndarray, " C"]:
         """Score C captions, each of the image beside it; `<UNK>` is a word no reference has."""
-        captions = [self.vocabulary.decode(row).replace(UNK, _NO_WORD) for row in ids]
+        captions = [self._vocabulary.decode(row).replace(UNK, _NO_WORD) for row in ids]
         return self._scorer.rewards(images.tolist(), captions).astype(np.float32)
 
 
-class RewardSteps:
-    """Makes the steps that `fit` takes for the objective "cider".
+@dataclass(frozen=True, eq=False)
+class CiderReward:
+    """Minus the reward of captions that the captioner draws itself; a loss for `fit`.
 
-    A minibatch is the images of `batch_size / samples` captions, drawn with replacement. Scores
-    come from the host between two programs on the device: a callback from within one can deadlock
-    on the CPU.
+    `fit` draws the captions and scores them on the host, between two programs on the device: a
+    callback from within one can deadlock on the CPU. A minibatch is the images of `batch_size /
+    samples` captions, drawn with replacement.
 
-    Args:
-        model: shape of the captioner.
-        training: how to train.
-        reward: scores the captions.
+    Called, it is a surrogate: its gradient is that of minus the expected reward, of captions that
+    `params` drew, weighted by their `advantages`.
+
+    Attributes:
+        config: shape of the captioner.
+        vocabulary: what the word ids mean.
+        reward: scores the captions, as `CiderD(data)` does.
+        samples: captions drawn for each image, S.
+        regularisation: dropout; None for that of `config`.
     """
 
-    def __init__(self, model: CaptionerConfig, training: TrainingConfig, reward: CiderReward):
-        self._static = {"model": model, "training": training, "words": reward.vocabulary}
-        self._reward = reward
-        self._compiled: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+    config: CaptionerConfig
+    vocabulary: Vocabulary
+    reward: Reward
+    samples: int = 5
+    regularisation: Regularisation | None = None
 
-    def __call__(self, state: TrainState, data: CaptionSet, count: int) -> Steps:
-        """Compile, and give what trains on `count` minibatches."""
-        if self._compiled is None:
-            drawing = draw_samples.lower(state, data, **self._static)
-            drawn = jax.eval_shape(partial(draw_samples, **self._static), state, data)
-            rewards = jax.ShapeDtypeStruct(drawn.ids.shape[:2], jnp.float32)
-            learning = learn_from_rewards.lower(state, data, drawn, rewards, **self._static)
-            self._compiled = drawing.compile(), learning.compile()
-        draw, learn = self._compiled
+    def __call__(self, params: Params, batch: Batch, key: Array | None) -> Float[Array, ""]:
+        """Give the surrogate of N weighted captions."""
+        return self.likelihood()(params, batch, key)
+
+    def likelihood(self, *, remat: bool = False) -> Likelihood:
+        """Give the surrogate as the likelihood that it is of weighted captions."""
+        return Likelihood(self.config, self.regularisation, ComputePlan(remat=remat))
+
+    def compile_steps(
+        self,
+        state: TrainState,
+        data: CaptionSet,
+        optimiser: optax.GradientTransformation,
+        call: Call,
+    ) -> Steps:
+        """Compile what trains on the next minibatches, in place of the loop's own steps."""
+        drawing = draw_samples.lower(
+            state,
+            data,
+            config=self.config,
+            words=self.vocabulary,
+            num_images=call.batch_size // self.samples,
+            samples=self.samples,
+        )
+        drawn = drawing.out_info
+        rewards = jax.ShapeDtypeStruct(drawn.captions.shape[:2], jnp.float32)
+        learner = as_pytree((self.likelihood(remat=call.remat), optimiser))
+        with matmul_precision(call.matmul_precision):
+            learning = learn_from_rewards.lower(state, data, drawn, rewards, *learner)
+        draw, learn = drawing.compile(), learning.compile()
 
         def steps(state: TrainState, data: CaptionSet) -> tuple[TrainState, StepsResult]:
             means = []
-            for _ in range(count):
+            for _ in range(call.count):
                 drawn = draw(state, data)
-                ids = np.asarray(drawn.ids)
+                ids = np.asarray(drawn.captions[..., 1:])
                 images = np.repeat(np.asarray(drawn.images), ids.shape[1])
-                rewards = self._reward(images, ids.reshape(len(images), -1))
+                rewards = self.reward(images, ids.reshape(len(images), -1))
                 means.append(rewards.mean())
-                state = learn(state, data, drawn, rewards.reshape(ids.shape[:2]))
+                state = learn(state, data, drawn, rewards.reshape(ids.shape[:2]), *learner)
             return state, StepsResult(-jnp.asarray(means), all_finite(state.params))
 
         return steps
@@ -113,114 +148,85 @@ class Samples(NamedTuple):
     """S captions drawn for each of N images."""
 
     images: Int[Array, " N"]
-    """Rows of the split's features."""
-    ids: Int[Array, "N S T"]
-    """Word ids without `<START>`: the words, `<END>` if it came, then `<NULL>`."""
+    """Rows of the split's images."""
+    captions: Int[Array, "N S L"]
+    """Word ids: `<START>`, the words, `<END>` if it came, then `<NULL>`."""
 
 
-@partial(jax.jit, static_argnames=("model", "training", "words"))
+@partial(jax.jit, static_argnames=("config", "words", "num_images", "samples"))
 def draw_samples(
     state: TrainState,
     data: CaptionSet,
     *,
-    model: CaptionerConfig,
-    training: TrainingConfig,
+    config: CaptionerConfig,
     words: Vocabulary,
+    num_images: int,
+    samples: int,
 ) -> Samples:
-    """Draw the images of the next minibatch, and captions of them from the captioner, T = L - 1.
+    """Draw the images of the next minibatch, and captions of them from the captioner.
 
     Args:
         state: state before the step.
         data: the training captions.
-        model: shape of the captioner.
-        training: how to train.
+        config: shape of the captioner.
         words: the vocabulary, for its special ids.
+        num_images: N.
+        samples: captions of each, S.
     """
     rows = draw_rows(
         jax.random.fold_in(state.key, 0),
         data.captions[:, 0],
-        training.batch_size // training.samples,
+        num_images,
         state.step,
         1,
-        training.order,
+        "replacement",
     )
     images = data.image_idxs[rows[0]]
-    key = jax.random.fold_in(step_key(state), 0)
     drawn = draw_captions(
-        partial(step, state.params, model),
-        start(state.params, model, data.images.at(images)),
-        Sampling(num_samples=training.samples),
+        partial(step, state.params, config),
+        start(state.params, config, data.images.at(images)),
+        Sampling(num_samples=samples),
         Rules(words.start, words.end, words.null, data.captions.shape[1] - 1),
-        jax.random.split(key, len(images)),
+        jax.random.split(jax.random.fold_in(step_key(state), 0), num_images),
     )
-    return Samples(images, jnp.asarray(drawn.ids))
+    ids = jnp.asarray(drawn.ids)
+    return Samples(images, jnp.pad(ids, ((0, 0), (0, 0), (1, 0)), constant_values=words.start))
 
 
-@partial(jax.jit, static_argnames=("model", "training", "words"), donate_argnames="state")
+@partial(jax.jit, donate_argnames="state")
 def learn_from_rewards(
     state: TrainState,
     data: CaptionSet,
     drawn: Samples,
     rewards: Float[Array, "N S"],
-    *,
-    model: CaptionerConfig,
-    training: TrainingConfig,
-    words: Vocabulary,
+    likelihood: Likelihood,
+    optimiser: optax.GradientTransformation,
 ) -> TrainState:
-    """Update the parameters by the rewards of drawn captions.
+    """Update the parameters by the rewards of the captions that they drew.
 
     Args:
         state: state before the step; donated.
-        data, model, training, words: as in `draw_samples`.
-        drawn: what it gave.
+        data: the training captions.
+        drawn: as `draw_samples` gives it.
         rewards: of the captions.
+        likelihood: of weighted captions.
+        optimiser: any of Optax's, as a pytree.
     """
-    optimiser = make_optimiser(
-        training.optimiser, training.steps_per_epoch(len(data.captions)), training.num_epochs
+    batch = rewarded_batch(data.images.at(drawn.images), drawn.captions, rewards)
+    return train_step(state, batch, likelihood, optimiser)[0]
+
+
+def rewarded_batch(
+    image: Image, captions: Int[Array, "N S L"], rewards: Float[Array, "N S"]
+) -> Batch:
+    """Make a minibatch of S captions of each of N images, weighted by their advantages."""
+    samples, columns = captions.shape[1:]
+    weights = advantages(rewards).ravel().astype(image.pooled.dtype)
+    return Batch(
+        jax.tree.map(lambda array: jnp.repeat(array, samples, axis=0), image),
+        captions.reshape(-1, columns),
+        weights,
     )
-    grads = reward_gradient(
-        state.params,
-        model,
-        data.images.at(drawn.images),
-        drawn.ids,
-        rewards,
-        start=words.start,
-        key=jax.random.fold_in(step_key(state), 1),
-    )
-    return update(state, grads, optimiser)
-
-
-def reward_gradient(
-    params: Params,
-    model: CaptionerConfig,
-    image: Image | Float[Array, "N D"],
-    ids: Int[Array, "N S T"],
-    rewards: Float[Array, "N S"],
-    *,
-    start: int = 1,
-    key: Array | None = None,
-) -> Params:
-    """The gradient of minus the expected reward, estimated from captions that `params` drew.
-
-    Args:
-        params: parameters by the notebook's names.
-        model: shape of the captioner.
-        image: of each of N images, or its pooled features.
-        ids: S captions of each, as `Samples` has them.
-        rewards: of the captions.
-        start: id of `<START>`.
-        key: a `jax.random` key turns dropout on.
-    """
-    samples, length = ids.shape[1:]
-    captions = jnp.pad(ids.reshape(-1, length), ((0, 0), (1, 0)), constant_values=start)
-    repeated = jax.tree.map(lambda x: jnp.repeat(x, samples, axis=0), as_image(image))
-    weights = advantages(rewards).ravel().astype(repeated.pooled.dtype)
-    batch = Batch(repeated, captions, weights)
-
-    def loss(params: Params) -> Array:
-        return caption_loss(params, model, batch, key).per_caption
-
-    return jax.grad(loss)(params)
 
 
 def advantages(rewards: Float[Array, "N S"]) -> Float[Array, "N S"]:

@@ -23,6 +23,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int
 
 from jaxcap.data.batches import Batch, CaptionSet
+from jaxcap.learning.config import TrainingConfig
 
 BATCH, VOCAB = "batch", "vocab"
 _PARAMETER_SPECS = {"W_vocab": P(None, VOCAB), "b_vocab": P(VOCAB), "W_embed": P(VOCAB, None)}
@@ -35,6 +36,12 @@ class Layout:
     """A mesh of devices with the axes "batch" and "vocab"; hashable, static under `jit`."""
 
     mesh: Mesh
+
+    @classmethod
+    def of(cls, array: Any) -> "Layout | None":
+        """Read the layout of an array that `place` or `rows` laid out; None for any other."""
+        mesh = getattr(getattr(array, "sharding", None), "mesh", None)
+        return cls(mesh) if isinstance(mesh, Mesh) and mesh.axis_names == (BATCH, VOCAB) else None
 
     @property
     def batch_shards(self) -> int:
@@ -60,7 +67,7 @@ class Layout:
         shards = self.mesh.shape[VOCAB]
         if words % shards:
             raise ValueError(
-                f"--vocab_shards={shards} does not divide the vocabulary of {words} words: give a "
+                f"`vocab_shards={shards}` does not divide the vocabulary of {words} words: give a "
                 f"divisor of both it and the number of devices, or leave it out"
             )
 
@@ -89,7 +96,7 @@ class Layout:
         return jax.tree.map(lambda x: x.addressable_data(0), gathered)
 
     def over_batch(
-        self, function: Callable[..., Any], in_specs: tuple[P, ...]
+        self, function: Callable[..., Any], in_specs: tuple[Any, ...]
     ) -> Callable[..., Any]:
         """Run a function on every part of the batch axis, of which there are several, within `jit`.
 
@@ -109,7 +116,7 @@ class Layout:
 
 
 def make_layout(
-    batch_size: int,
+    training: TrainingConfig,
     *,
     batch_shards: int | None = None,
     vocab_shards: int = 1,
@@ -117,7 +124,7 @@ def make_layout(
     """Lay training out over the devices of all processes.
 
     Args:
-        batch_size: captions in a minibatch.
+        training: how to train; `objective="cider"` takes one device of several.
         batch_shards: parts of the batch axis; None for as many as there are devices for.
         vocab_shards: parts of the vocabulary axis.
 
@@ -125,14 +132,16 @@ def make_layout(
         The layout, or None where it is one device, which needs none.
 
     Raises:
-        ValueError: the batch or the devices do not divide; the message names both numbers and the
-            flag.
+        ValueError: the batch or the devices do not divide; the message names both numbers.
     """
+    batch_size = training.batch_size
+    if training.objective == "cider" and jax.process_count() == 1:
+        batch_shards = batch_shards or 1
     devices = jax.devices()
     found = f"{len(devices)} devices" if len(devices) > 1 else "1 device"
     if len(devices) % vocab_shards:
         raise ValueError(
-            f"--vocab_shards={vocab_shards} does not divide the {found}: give one of "
+            f"`vocab_shards={vocab_shards}` does not divide the {found}: give one of "
             f"{_divisors(len(devices))}"
         )
     room = len(devices) // vocab_shards
@@ -141,22 +150,22 @@ def make_layout(
     used = batch_shards * vocab_shards
     if used > len(devices):
         raise ValueError(
-            f"--batch_shards={batch_shards} times --vocab_shards={vocab_shards} is {used}, but JAX "
-            f"has {found}: give --batch_shards={room} or less"
+            f"`batch_shards={batch_shards}` times `vocab_shards={vocab_shards}` is {used}, but JAX "
+            f"has {found}: give `batch_shards={room}` or less"
         )
     if used < len(devices) and jax.process_count() > 1:
         raise ValueError(
-            f"--batch_shards={batch_shards} times --vocab_shards={vocab_shards} is {used}, but "
+            f"`batch_shards={batch_shards}` times `vocab_shards={vocab_shards}` is {used}, but "
             f"{jax.process_count()} processes have {found}, and all must be used: leave out "
-            "--batch_shards or start fewer processes"
+            "`batch_shards` or start fewer processes"
         )
     if batch_size % batch_shards:
         fewer = max(n for n in _divisors(batch_size) if n <= batch_shards)
         more = -(-batch_size // batch_shards) * batch_shards
-        over = f"--batch_shards={batch_shards}" if asked else f"{batch_shards} shards of {found}"
+        over = f"`batch_shards={batch_shards}`" if asked else f"{batch_shards} shards of {found}"
         raise ValueError(
-            f"--batch_size={batch_size} does not divide over {over}: give --batch_size={more}"
-            + ("" if jax.process_count() > 1 else f", or --batch_shards={fewer}")
+            f"`batch_size={batch_size}` does not divide over {over}: give `batch_size={more}`"
+            + ("" if jax.process_count() > 1 else f", or `batch_shards={fewer}`")
         )
     if used == 1:
         return None

@@ -5,8 +5,8 @@
 Of three kills one is aimed into the write of a batch of features, up to 15 ms after a random one
 of them was noted as done; one into the writing of the data set at the end, up to 60 ms after it
 has begun; and one falls anywhere in the life of the process. Each run has an output of its own.
-The same command then goes on, in a process that has imported most modules already, and all files
-of the data set are compared by their bytes.
+The same command then continues within this process, and all files of the data set are compared by
+their bytes.
 """
 
 import time

@@ -4,24 +4,21 @@
 
 Every other kill is aimed into the write of a checkpoint: at a random one of them, up to 15 ms after
 its folder has appeared. The others fall anywhere in the life of the process, from its start to
-where the undisturbed run ended. Each run has a folder of its own and is started as a user does;
-what goes on with it is a process that has imported most modules already. Compared are all arrays of
-the last checkpoint, by their bytes, and all that was measured, but for the speed.
+where the undisturbed run ended. Each run has a folder of its own and is started as a user does; it
+is resumed within this process. Compared are all arrays of the last checkpoint, by their checksums,
+and all that was measured except the speed.
 """
 
-import json
 import time
 
-import numpy as np
 from killing import Moment, call, call_anew, killed, main
 from tiny_data import tiny_splits
+from tiny_runs import outcome
 
 from jaxcap.data.coco import write_coco
-from jaxcap.learning.checkpoints import Checkpoints, is_half_written
-from jaxcap.learning.metrics import read_metrics
+from jaxcap.learning.run_folder import is_half_written
 
 EPOCHS = 30
-_ITERATIONS = 5 * EPOCHS
 
 
 class KillTraining:
@@ -47,8 +44,8 @@ class KillTraining:
         started = time.monotonic()
         self._train(work / "whole", start=call_anew)
         self._seconds = time.monotonic() - started
-        self._expected = _outcome(work / "whole")
-        assert _outcome(work / "first") == self._expected
+        self._expected = outcome(work / "whole")
+        assert outcome(work / "first") == self._expected
 
     def __call__(self, number, rng):
         folder = self._work / f"killed_{number}"
@@ -57,7 +54,7 @@ class KillTraining:
             return None
         hit = _hit(folder)
         self._go_on(folder)
-        assert _outcome(folder) == self._expected, f"{folder}: differs after {moment}"
+        assert outcome(folder) == self._expected, f"{folder}: differs after {moment}"
         return hit
 
     def _moment(self, number, rng, folder):
@@ -98,24 +95,6 @@ def _hit(folder):
     if folder.exists() and any(path.name.isdigit() for path in folder.iterdir()):
         return "between checkpoints"
     return "before the first checkpoint"
-
-
-def _outcome(folder):
-    """The bytes of the parameters, the checksums of all arrays, and what was measured."""
-    checkpoints = Checkpoints(folder)
-    assert checkpoints.steps[-1] == _ITERATIONS
-    params, _ = checkpoints.load_params(_ITERATIONS)
-    info = json.loads((checkpoints.path(_ITERATIONS) / "info" / "metadata").read_text())
-    rows = read_metrics(folder)
-    assert [row["iteration"] for row in rows] == list(range(1, _ITERATIONS + 1))
-    for row in rows:
-        del row["captions_per_second"]
-    return (
-        {name: np.asarray(value).tobytes() for name, value in params.items()},
-        info["checksums"],
-        checkpoints.best(),
-        rows,
-    )
 
 
 if __name__ == "__main__":

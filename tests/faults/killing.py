@@ -48,7 +48,7 @@ def run_kills(once, kills, seed):
     """Kill so often; what each kill hit.
 
     Args:
-        once: called with a number and a random source, it kills, goes on, compares, and says what
+        once: called with a number and a random source, it kills, resumes, compares, and says what
             the kill hit; None if the process had ended before.
         kills, seed: how often, and of the moments.
     """
@@ -59,7 +59,7 @@ def run_kills(once, kills, seed):
         hit = once(number, rng)
         if hit is not None:
             hits.append(hit)
-            print(f"{len(hits)}: {hit}, gone on from there, the same bits", flush=True)
+            print(f"{len(hits)}: {hit}, resumed, the same bits", flush=True)
 
 
 def main(description, make):

@@ -3,53 +3,36 @@
 import os
 import time
 
-import pytest
-from runs import assert_goes_on_to, start, train, train_until
+from tiny_runs import opened, outcome, train, train_until
 
 from jaxcap.learning.checkpoints import Checkpoints
 
 DAY = 86_400
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Sets the process's clock, as it stands for `time.time` and `time.time_ns`."""
-    now, now_ns = time.time, time.time_ns
+def test_a_clock_set_back_changes_nothing(tiny, info, tmp_path, monkeypatch):
+    whole, cut, now, now_ns = tmp_path / "whole", tmp_path / "cut", time.time, time.time_ns
 
-    def set_to(days):
+    def set_clock(days):
         monkeypatch.setattr(time, "time", lambda: now() + days * DAY)
         monkeypatch.setattr(time, "time_ns", lambda: now_ns() + days * DAY * 10**9)
 
-    return set_to
-
-
-def dated(folder, days):
-    """As if the files had been written then."""
-    for path in [folder, *folder.rglob("*")]:
-        changed = path.stat().st_mtime + days * DAY
+    train(whole, info, tiny)
+    set_clock(2)
+    train_until(5, cut, info, tiny)
+    for path in [cut, *cut.rglob("*")]:
+        changed = path.stat().st_mtime + 2 * DAY
         os.utime(path, (changed, changed))
-
-
-@pytest.mark.slow
-def test_a_clock_set_back_changes_nothing(tiny, info, tmp_path, clock):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train(start(whole, info), tiny)
-
-    clock(days=2)
-    train_until(5, start(cut, info), tiny)
-    dated(cut, days=2)
     saved = Checkpoints(cut).steps
-    clock(days=0)
+    set_clock(0)
     assert Checkpoints(cut).steps == saved
-    run = start(cut, info, resume=True)
-    assert int(run.state.step) == saved[-1]
-    clock(days=-1)
-    for progress, _ in (steps := run.train(tiny)):
-        clock(days=-1 - progress.iteration)
-        if progress.iteration >= 12:
-            break
-    steps.close()
+    with opened(cut, info, tiny, resume=True) as run:
+        assert run.iteration == saved[-1]
+        for progress, _ in run.steps(tensorboard=False):
+            set_clock(-1 - progress.iteration)
+            if progress.iteration >= 12:
+                break
     # Written by an earlier clock than those before it.
     assert Checkpoints(cut).steps[-1] > saved[-1]
-    assert_goes_on_to(whole, cut, info, tiny)
-    assert Checkpoints(cut).best() == Checkpoints(whole).best()
+    train(cut, info, tiny, resume=True)
+    assert outcome(cut) == outcome(whole)

@@ -8,12 +8,13 @@ import gc
 import random
 import warnings
 
+import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from tiny_checkpoints import INFO, assert_same, state_at
 
-from jaxcap.learning.checkpoints import Checkpoints, Validation
+from jaxcap.learning.checkpoint_info import Validation
+from jaxcap.learning.checkpoints import Checkpoints
 
 # Where one array cannot be read, Orbax drops the reads of the others without awaiting them.
 pytestmark = [
@@ -33,141 +34,115 @@ OLDER, NEWEST = 4, 8
 LOSSES = {OLDER: 5.25, NEWEST: 4.125}
 
 
-def truncate(content, rng):
-    return content[: rng.randrange(len(content))]
-
-
-def empty(content, rng):
-    del content, rng
-    return b""
-
-
-def flip(content, rng):
-    """One bit."""
+def flip_a_bit(content, rng):
     flipped = bytearray(content)
     flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     return bytes(flipped)
 
 
-def delete(content, rng):
-    del content, rng
+DAMAGES = {
+    "cut": lambda content, rng: content[: rng.randrange(len(content))],
+    "emptied": lambda content, rng: b"",
+    "flipped in a bit": flip_a_bit,
+    "deleted": lambda content, rng: None,
+}
 
 
-def params_at(step, dtype):
-    return {name: value.astype(dtype) for name, value in state_at(step, seed=step).params.items()}
+def half(params):
+    return {name: value.astype(jnp.float16) for name, value in params.items()}
 
 
-@pytest.fixture
-def folder(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "run", create=True)
+@pytest.fixture(params=["run", "captioner"])
+def saved(request, tmp_path):
+    """A folder, what loads an iteration from it, and what that is to give.
+
+    Of a run whole states; of an exported captioner parameters of half precision, which are restored
+    as the float32 of the same value.
+    """
+    folder, is_run = tmp_path / request.param, request.param == "run"
+    checkpoints = Checkpoints(folder, create=True)
     for step, loss in LOSSES.items():
-        checkpoints.save(state_at(step, seed=step), INFO, Validation(loss))
-    return tmp_path / "run"
+        state, validation = state_at(step, seed=step), Validation(loss)
+        if is_run:
+            checkpoints.save(state, INFO, validation)
+        else:
+            checkpoints.save_captioner(step, half(state.params), INFO, validation)
+
+    def load(checkpoints, step):
+        if is_run:
+            arrays = checkpoints.load_state(step, state_at(0))
+        else:
+            arrays, _ = checkpoints.load_params(step)
+        return arrays, checkpoints.load_info(step), checkpoints.load_validation(step)
+
+    def expected(step):
+        state = state_at(step, seed=step)
+        params = jax.tree.map(lambda x: x.astype(jnp.float32), half(state.params))
+        return state if is_run else params
+
+    return folder, load, expected
 
 
-@pytest.fixture
-def exported(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "exported", create=True)
-    for step, loss in LOSSES.items():
-        params = params_at(step, jnp.float16)
-        checkpoints.save_captioner(step, params, INFO, Validation(loss))
-    return tmp_path / "exported"
-
-
-def load_state(checkpoints, step):
-    state = checkpoints.load_state(step, state_at(0))
-    return state, checkpoints.load_info(step), checkpoints.load_validation(step)
-
-
-def load_captioner(checkpoints, step):
-    params, info = checkpoints.load_params(step)
-    return params, info, checkpoints.load_validation(step)
-
-
-def expected_state(step):
-    return state_at(step, seed=step)
-
-
-def expected_captioner(step):
-    # As they are restored: the float32 of the same value.
-    return {name: x.astype(jnp.float32) for name, x in params_at(step, jnp.float16).items()}
-
-
-def restored(folder, load, expected, best):
-    """What became of the newest checkpoint: exact, older or refused; anything else fails."""
+def restored(folder, load, expected):
+    """What became of the newest checkpoint, the best: exact, older or refused; else it fails."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         checkpoints = Checkpoints(folder)
         try:
-            step, (arrays, info, validation) = checkpoints.load_newest(
-                lambda step: load(checkpoints, step), best=best
+            step, (arrays, *described) = checkpoints.first_readable(
+                lambda step: load(checkpoints, step), "best"
             )
         except (OSError, ValueError) as error:
             assert str(folder) in str(error)
             return "refused"
     assert_same(arrays, expected(step))
-    assert (info, validation) == (INFO, Validation(LOSSES[step]))
-    if step == NEWEST:
-        return "exact"
-    assert step == OLDER
+    assert described == [INFO, Validation(LOSSES[step])]
     texts = [str(warning.message) for warning in warned]
-    assert any(f"{folder / str(NEWEST)}: " in text for text in texts), texts
-    return "older"
+    assert step == NEWEST or any(f"{folder / str(NEWEST)}: " in text for text in texts), texts
+    return "exact" if step == NEWEST else "older"
 
 
-def damaged(folder, damage, rng, load, expected, *, best=False):
-    """Damage each file of the newest checkpoint in turn, and count what became of it."""
-    counts = {"exact": 0, "older": 0, "refused": 0}
-    files = sorted(path for path in (folder / str(NEWEST)).rglob("*") if path.is_file())
-    for path in files:
+def damaged(saved, damage, rng):
+    """Damage each file of the newest checkpoint in turn, and list what became of it."""
+    found = []
+    files = (path for path in (saved[0] / str(NEWEST)).rglob("*") if path.is_file())
+    for path in sorted(files):
         whole = path.read_bytes()
         content = damage(whole, rng)
-        if content is None:
-            path.unlink()
-        else:
+        path.unlink()
+        if content is not None:
             path.write_bytes(content)
         try:
-            counts[restored(folder, load, expected, best)] += 1
+            found.append(restored(*saved))
         except Exception as error:
-            error.add_note(f"{damage.__name__} {path.relative_to(folder)}")
+            error.add_note(str(path))
             raise
         path.write_bytes(whole)
-    assert restored(folder, load, expected, best) == "exact"
-    return counts
+    assert restored(*saved) == "exact"
+    return found
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [pytest.param(truncate, marks=pytest.mark.slow), empty, flip, delete],
-)
-def test_a_run_goes_on_from_what_was_saved(folder, damage):
-    counts = damaged(folder, damage, random.Random(0), load_state, expected_state)
-    assert counts["refused"] == 0
-    assert counts["older"] > 5
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_restored_was_saved(saved, damage):
+    found = damaged(saved, DAMAGES[damage], random.Random(0))
+    assert "refused" not in found
+    assert found.count("older") > 3
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [truncate, *(pytest.param(damage, marks=pytest.mark.slow) for damage in (empty, flip, delete))],
-)
-def test_the_best_captioner_is_one_that_was_saved(exported, damage):
-    counts = damaged(
-        exported, damage, random.Random(0), load_captioner, expected_captioner, best=True
-    )
-    assert counts["refused"] == 0
-    assert counts["older"] > 3
-
-
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(1, 9))
-def test_wherever_a_file_is_cut_or_flipped(folder, exported, seed):
+def test_wherever_a_file_is_cut_or_flipped(saved, seed):
     rng = random.Random(seed)
-    for damage in (truncate, flip):
-        damaged(folder, damage, rng, load_state, expected_state)
-        damaged(exported, damage, rng, load_captioner, expected_captioner, best=True)
+    for damage in ("cut", "flipped in a bit"):
+        damaged(saved, DAMAGES[damage], rng)
 
 
-@pytest.mark.slow
+@pytest.fixture
+def folder(saved):
+    return saved[0]
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize("item", ["info", "validation"])
 def test_every_byte_of_the_json_counts(folder, item):
     """A bit of each byte, so that neither a word nor a number changes unseen."""
@@ -185,47 +160,30 @@ def test_every_byte_of_the_json_counts(folder, item):
         assert found == (INFO, Validation(LOSSES[NEWEST])), place
 
 
-def test_a_changed_number_is_refused_by_its_checksum(folder):
-    """The JSON is whole, and another number stands in it."""
-    path = folder / str(NEWEST) / "validation" / "metadata"
-    path.write_text(path.read_text().replace("4.125", "3.125"))
-    with pytest.warns(UserWarning, match="run/8: .*the item validation is not what was saved"):
-        assert Checkpoints(folder).best() == (OLDER, LOSSES[OLDER])
+@pytest.mark.parametrize(
+    ("item", "before", "after"), [("validation", "4.125", "3.125"), ("info", '"cat"', '"cot"')]
+)
+def test_a_changed_value_is_refused_by_its_checksum(folder, item, before, after):
+    """The JSON is whole, and something else stands in it."""
+    path = folder / str(NEWEST) / item / "metadata"
+    path.write_text(path.read_text().replace(before, after))
+    with pytest.warns(UserWarning, match=f"/8: .*the item {item} is not what was saved"):
+        assert Checkpoints(folder).load("best").path.name == str(OLDER)
 
 
-def test_a_changed_word_is_refused_by_its_checksum(folder):
-    path = folder / str(NEWEST) / "info" / "metadata"
-    path.write_text(path.read_text().replace('"cat"', '"cot"'))
-    checkpoints = Checkpoints(folder)
-    with pytest.warns(UserWarning, match="run/8: .*the item info is not what was saved"):
-        step, info = checkpoints.load_newest(checkpoints.load_info)
-    assert (step, info) == (OLDER, INFO)
-
-
-def test_changed_arrays_are_refused_by_their_checksum(folder):
+def test_changed_arrays_are_refused_by_their_checksum(saved):
     """A whole and readable item in the place of another."""
+    folder, load, _ = saved
     ours, others = (folder / str(step) / "params" for step in (NEWEST, OLDER))
     ours.rename(folder / "aside")
     others.rename(ours)
-    checkpoints = Checkpoints(folder)
     with pytest.raises(ValueError, match="the item params is not what was saved"):
-        checkpoints.load_params(NEWEST)
-    with pytest.raises(ValueError, match="the item params is not what was saved"):
-        checkpoints.load_state(NEWEST, state_at(0))
+        load(Checkpoints(folder), NEWEST)
 
 
-def test_a_checkpoint_without_checksums_is_read(folder):
+def test_a_checkpoint_without_checksums_is_read(saved):
     """As those are that were written before there were any."""
-    path = folder / str(NEWEST) / "info" / "metadata"
+    path = saved[0] / str(NEWEST) / "info" / "metadata"
     described, _, _ = path.read_text().partition(', "checksums"')
     path.write_text(described + "}")
-    checkpoints = Checkpoints(folder)
-    assert_same(checkpoints.load_state(NEWEST, state_at(0)), expected_state(NEWEST))
-    assert checkpoints.load_info(NEWEST) == INFO
-    assert checkpoints.best() == (NEWEST, LOSSES[NEWEST])
-
-
-def test_half_precision_is_restored_exactly(exported):
-    params, _ = Checkpoints(exported).load_params(NEWEST)
-    for name, value in params_at(NEWEST, jnp.float16).items():
-        np.testing.assert_array_equal(params[name], value.astype(jnp.float32))
+    assert restored(*saved) == "exact"

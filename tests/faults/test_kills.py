@@ -6,7 +6,7 @@ from kill_training import KillTraining
 from killing import run_kills
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("harness", [KillTraining, KillPreparation])
-def test_killed_and_gone_on_gives_the_same_bits(harness, tmp_path):
+def test_killed_and_resumed_gives_the_same_bits(harness, tmp_path):
     assert len(run_kills(harness(tmp_path), kills=6, seed=1)) == 6

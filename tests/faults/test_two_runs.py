@@ -3,45 +3,48 @@
 import errno
 import os
 import platform
-import signal
 import time
 
 import pytest
 from command_calls import assert_fails, call
 from command_calls import start as start_command
 from photo_files import TinyEncoder, draw_all, write_karpathy
-from runs import losses, start, train
+from tiny_runs import opened, train
 
 from jaxcap.files.lock import FolderLock
 from jaxcap.learning.metrics import read_metrics
-from jaxcap.learning.sweep import members
-from jaxcap.learning.sweep_run import open_sweep
+from jaxcap.learning.sweep import members, open_sweep
 from jaxcap.preparing.plan import PreparationConfig, plan_preparation
 from jaxcap.preparing.preparation import Preparation
 
-SMALL = ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8", "--notensorboard"]
 HERE = f"is in use by process {os.getpid()} on {platform.node()}: give another"
 
 
-def files(folder):
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])
-def test_a_folder_in_use_is_refused_and_left_alone(tiny, info, tmp_path, options):
+def test_a_folder_in_use_is_refused_and_left_alone(tiny, info, tmp_path):
     folder = tmp_path / "run"
-    run = start(folder, info)
-    steps = run.train(tiny, tensorboard=False)
-    next(steps)
-    before = files(folder)
-    with pytest.raises(BlockingIOError, match=f"run: {HERE} --checkpoint_dir"):
-        start(folder, info, **options)
-    with pytest.raises(BlockingIOError, match=f"run: {HERE} --checkpoint_dir"):
-        open_sweep(folder, info, members({}, 0, 2), overwrite=True)
-    assert files(folder) == before
-    list(steps)
-    assert len(losses(folder)) == 20
-    assert not list(folder.glob(".lock*"))
+
+    def sweep(**start):
+        return open_sweep(folder, tiny, info.model, info.training, members({}, 0, 2), **start)
+
+    with opened(folder, info, tiny) as run:
+        steps = run.steps(tensorboard=False)
+        next(steps)
+        before = sorted(folder.rglob("*"))
+        for start in ({}, {"overwrite": True}, {"resume": True}):
+            with pytest.raises(BlockingIOError, match=f"run: {HERE} `checkpoint_dir`"):
+                train(folder, info, tiny, **start)
+        with pytest.raises(BlockingIOError, match=HERE), sweep(overwrite=True):
+            pass
+        assert sorted(folder.rglob("*")) == before
+        list(steps)
+    assert len(read_metrics(folder)) == 20
+    # It is let go of at the end, and where a run fails.
+    for start, error in (({}, FileExistsError), ({"resume": True}, ValueError)):
+        with pytest.raises(error):
+            train(folder, info, tiny, **start)
+        assert not list(folder.glob(".lock*"))
+    with sweep(overwrite=True), pytest.raises(BlockingIOError, match=HERE):
+        train(folder, info, tiny)
 
 
 @pytest.mark.filterwarnings("ignore:flock not supported:UserWarning")
@@ -58,25 +61,6 @@ def test_where_flock_is_missing_the_folder_is_held_all_the_same(tmp_path, monkey
     with FolderLock(tmp_path / "run", "give another folder"):
         pass
     assert not list((tmp_path / "run").iterdir())
-
-
-def test_a_sweep_holds_its_folder(info, tmp_path):
-    sweep = open_sweep(tmp_path / "sweep", info, members({}, 0, 2))
-    with pytest.raises(BlockingIOError, match=f"sweep: {HERE} --checkpoint_dir"):
-        start(tmp_path / "sweep", info)
-    sweep.lock.release()
-    start(tmp_path / "sweep", info)
-
-
-def test_a_run_that_fails_lets_go(tiny, info, tmp_path):
-    folder = tmp_path / "run"
-    train(start(folder, info), tiny, tensorboard=False)
-    with pytest.raises(FileExistsError, match="already holds a run"):
-        start(folder, info)
-    with pytest.raises(ValueError, match="nothing is left to train"):
-        start(folder, info, resume=True)
-    with FolderLock(folder, "wait"):
-        pass
 
 
 def test_preparing_twice_into_one_folder_is_refused(tmp_path):
@@ -97,31 +81,24 @@ def test_preparing_twice_into_one_folder_is_refused(tmp_path):
     assert not (tmp_path / ".data.partial").exists()
 
 
-def wait_for_training(folder, process):
-    deadline = time.monotonic() + 240
-    while not read_metrics(folder):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
-
-
-@pytest.mark.slow
 def test_the_second_process_names_the_first_and_a_dead_one_is_no_obstacle(tiny_dir, tmp_path):
     folder = tmp_path / "run"
-    flags = [f"--checkpoint_dir={folder}", f"--data_dir={tiny_dir}", *SMALL]
+    flags = [f"--checkpoint_dir={folder}", f"--data_dir={tiny_dir}", "--notensorboard"]
+    flags += ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8"]
     with start_command("train", *flags, "--num_epochs=100000") as first:
         try:
-            wait_for_training(folder, first)
+            while not read_metrics(folder):
+                assert first.poll() is None
+                time.sleep(0.05)
             named = f"process {first.pid} on {platform.node()}"
-            for more in (["--overwrite"], ["--resume"], ["--seeds=2", "--overwrite"]):
+            for more in (["--overwrite"], ["--resume"]):
                 assert_fails(call("train", *flags, "--num_epochs=100000", *more), named)
             assert first.poll() is None
         finally:
-            first.send_signal(signal.SIGKILL)
+            first.kill()
             first.communicate()
     assert (folder / ".lock").exists()
-    done = len(read_metrics(folder))
-    epochs = done // 5 + 3
+    epochs = len(read_metrics(folder)) // 5 + 3
     code, out, err = call("train", *flags, f"--num_epochs={epochs}", "--resume")
-    assert code == 0, err
-    assert "resumed" in out
+    assert code == 0 and "resumed" in out, err
     assert [row["iteration"] for row in read_metrics(folder)] == list(range(1, 5 * epochs + 1))

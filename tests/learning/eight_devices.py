@@ -1,6 +1,7 @@
 """What `test_layout.py` runs in a process of its own, for JAX to start with eight devices."""
 
 import re
+from dataclasses import replace
 
 import h5py
 import jax
@@ -8,28 +9,28 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_data import tiny_splits
+from tiny_runs import changed, opened
 
 from jaxcap.data.batches import Batch, CaptionSet
 from jaxcap.data.coco import load_coco, write_coco
 from jaxcap.data.image import Image, as_image
 from jaxcap.data.sharded import read_sharded
-from jaxcap.learning.checkpoints import CheckpointInfo
-from jaxcap.learning.loop import TrainingConfig, fit, init_state, step_key, train_steps
+from jaxcap.learning import loop
+from jaxcap.learning.checkpoint_info import RunInfo
+from jaxcap.learning.config import TrainingConfig
+from jaxcap.learning.learner import make_learner
+from jaxcap.learning.loop import Call, compile_steps, fit
 from jaxcap.learning.metrics import read_metrics
-from jaxcap.learning.run import open_run
-from jaxcap.learning.sharding import make_layout, put
+from jaxcap.learning.sharding import Layout, make_layout, put
+from jaxcap.learning.step import step_key
+from jaxcap.learning.validation import Validator
 from jaxcap.nn.captioner import CaptionerConfig, caption_loss
 
 KEY = jax.random.key(0)
 MODEL = CaptionerConfig(vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16)
+TRAINING = TrainingConfig(batch_size=8, num_epochs=2, log_every=5, order="shuffle")
 CAPTIONS = 42
 """Not a multiple of any number of devices."""
-
-
-def training(**options):
-    return TrainingConfig(
-        **{"batch_size": 8, "num_epochs": 2, "log_every": 3, "order": "shuffle", **options}
-    )
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +41,24 @@ def folder(tmp_path_factory):
     return folder
 
 
-def train(folder, config, layout=None):
+def load(folder, layout):
+    return load_coco(folder, sharding=layout and layout.rows)
+
+
+def placed(layout, data, training=TRAINING, model=MODEL):
+    """State, loss and optimiser."""
+    learner = make_learner(model, training, data, KEY)
+    return learner if layout is None else learner._replace(state=layout.place(learner.state))
+
+
+def train(folder, training=TRAINING, layout=None):
     """Losses, validation losses and the last parameters."""
-    data = load_coco(folder, sharding=layout and layout.rows)
-    state = init_state(KEY, MODEL, config)
-    if layout is not None:
-        state = layout.place(state)
-    calls = list(fit(state, MODEL, config, data.train, data.val, layout=layout))
-    losses = np.concatenate([call.losses for call in calls])
-    vals = [float(call.val.per_caption) for call in calls if call.val is not None]
+    data = load(folder, layout)
+    validate = Validator(MODEL, data, training)
+    calls = list(fit(*placed(layout, data, training), data.train, training, validate))
     params = calls[-1].state.params
+    losses = np.concatenate([call.losses for call in calls])
+    vals = [float(call.val.per_caption) for call in calls]
     return losses, vals, params if layout is None else layout.whole(params)
 
 
@@ -58,32 +67,32 @@ def test_there_are_eight_devices():
 
 
 @pytest.mark.parametrize(
-    ("batch", "vocab", "options"),
+    ("batch", "vocab", "order"),
     [
-        (4, 2, {"order": "shuffle"}),
-        pytest.param(8, 1, {"order": "replacement"}, marks=pytest.mark.slow),
-        pytest.param(2, 4, {"order": "replacement"}, marks=pytest.mark.slow),
-        pytest.param(1, 4, {"order": "replacement"}, marks=pytest.mark.slow),
-        pytest.param(2, 2, {"order": "buckets"}, marks=pytest.mark.slow),
+        (4, 2, "shuffle"),
+        pytest.param(8, 1, "replacement", marks=pytest.mark.nightly),
+        pytest.param(2, 4, "replacement", marks=pytest.mark.nightly),
+        pytest.param(1, 4, "replacement", marks=pytest.mark.nightly),
+        pytest.param(2, 2, "buckets", marks=pytest.mark.nightly),
     ],
 )
-def test_losses_are_those_of_one_device(folder, batch, vocab, options):
-    config = training(**options)
-    layout = make_layout(8, batch_shards=batch, vocab_shards=vocab)
-    alone, alone_vals, alone_params = train(folder, config)
-    losses, vals, params = train(folder, config, layout)
+def test_losses_are_those_of_one_device(folder, batch, vocab, order):
+    training = replace(TRAINING, order=order)
+    layout = make_layout(training, batch_shards=batch, vocab_shards=vocab)
+    alone, alone_vals, alone_params = train(folder, training)
+    losses, vals, params = train(folder, training, layout)
     np.testing.assert_allclose(losses, alone, rtol=1e-6)
     np.testing.assert_allclose(vals, alone_vals, rtol=1e-6)
     for name, param in params.items():
         np.testing.assert_allclose(param, alone_params[name], atol=1e-4, err_msg=name)
 
 
-def collectives(layout, data, config):
+def collectives(layout, data):
     """The exchanges that the compiled program names, as (operation, bytes on a device)."""
-    state = layout.place(init_state(KEY, MODEL, config))
-    lowered = train_steps.lower(
-        state, data, model=MODEL, training=config, count=3, layout=layout, num_captions=CAPTIONS
-    )
+    state, *learner = placed(layout, data)
+    captions = CaptionSet.of(data.train)
+    call = Call(3, CAPTIONS, batch_size=8, order="shuffle", layout=layout)
+    lowered = loop._train_steps.lower(state, captions, *learner, call=call)
     pattern = r"= (\(.*?\)|\S+) (all-gather|all-reduce|all-to-all|reduce-scatter|collective-\w+)\("
     found = []
     for shapes, operation in re.findall(pattern, lowered.compile().as_text()):
@@ -94,25 +103,25 @@ def collectives(layout, data, config):
 
 
 def test_a_step_exchanges_its_minibatch_and_one_gradient(folder):
-    layout = make_layout(8)
-    data = CaptionSet.of(load_coco(folder, sharding=layout.rows).train)
+    layout = make_layout(TRAINING)
+    data = load(folder, layout)
     shapes = MODEL.parameter_shapes()
     gradient = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
-    assert collectives(layout, data, training()) == [
+    assert collectives(layout, data) == [
         ("all-reduce", 4 * 8),  # image indices of the minibatch
         ("all-reduce", gradient + 4),  # and the loss
         ("reduce-scatter", 4 * 6),  # one device's features
-        ("reduce-scatter", 4 * data.captions.shape[1]),  # and its captions
+        ("reduce-scatter", 4 * CaptionSet.of(data.train).captions.shape[1]),  # and its captions
     ]
 
 
 def test_a_sharded_vocabulary_is_never_gathered(folder):
     """Words and their losses travel, neither logits nor parameters."""
-    layout = make_layout(8, vocab_shards=2)
-    data = CaptionSet.of(load_coco(folder, sharding=layout.rows).train)
-    found = collectives(layout, data, training())
+    layout = make_layout(TRAINING, vocab_shards=2)
+    data = load(folder, layout)
+    found = collectives(layout, data)
     assert {name for name, _ in found} == {"all-reduce", "reduce-scatter"}
-    words = 2 * (data.captions.shape[1] - 1)
+    words = 2 * (CaptionSet.of(data.train).captions.shape[1] - 1)
     shapes = {**MODEL.parameter_shapes(), "W_vocab": (16, 6), "b_vocab": (6,), "W_embed": (6, 8)}
     gradient = 4 * (sum(int(np.prod(shape)) for shape in shapes.values()) + 1)
     allowed = [
@@ -126,23 +135,27 @@ def test_a_sharded_vocabulary_is_never_gathered(folder):
 
 
 def test_state_and_data_lie_as_said(folder):
-    layout = make_layout(8, vocab_shards=2)
-    state = layout.place(init_state(KEY, MODEL, training()))
-    mu = state.opt_state[0].mu
-    for params in (state.params, mu):
+    layout = make_layout(TRAINING, vocab_shards=2)
+    data = load(folder, layout)
+    state = placed(layout, data).state
+    for params in (state.params, state.opt_state[0].mu):
         assert params["W_vocab"].addressable_data(0).shape == (16, 6)
         assert params["b_vocab"].addressable_data(0).shape == (6,)
         assert params["W_embed"].addressable_data(0).shape == (6, 8)
         assert params["Wh"].addressable_data(0).shape == (16, 64)
-    data = CaptionSet.of(load_coco(folder, sharding=layout.rows).train)
-    assert data.captions.shape[0] == 44
-    assert data.captions.addressable_data(0).shape[0] == 11
-    assert data.images.pooled.addressable_data(0).shape == (3, 6)
+    captions = CaptionSet.of(data.train)
+    assert Layout.of(data.train.captions) == Layout.of(captions.captions) == layout
+    assert captions.captions.shape[0] == 44
+    assert captions.captions.addressable_data(0).shape[0] == 11
+    assert captions.images.pooled.addressable_data(0).shape == (3, 6)
+    whole = layout.whole(state.params)
+    assert all(len(param.devices()) == 1 for param in whole.values())
+    np.testing.assert_array_equal(whole["W_vocab"], np.asarray(state.params["W_vocab"]))
 
 
-def test_sharded_rows_are_those_of_the_files(folder):
-    layout = make_layout(8)
-    whole, parts = (load_coco(folder, sharding=s).train for s in (None, layout.rows))
+def test_sharded_rows_are_those_of_the_files_each_read_once(folder):
+    layout = make_layout(TRAINING)
+    whole, parts = load(folder, None).train, load(folder, layout).train
     assert parts.padding == (6, 6)
     assert (parts.num_captions, parts.num_images) == (CAPTIONS, 10)
     for name in ("captions", "image_idxs", "features"):
@@ -153,16 +166,13 @@ def test_sharded_rows_are_those_of_the_files(folder):
         load_coco(folder, max_train=5, key=KEY, sharding=s).train for s in (None, layout.rows)
     )
     np.testing.assert_array_equal(split.captions[:5], drawn.captions)
-
-
-def test_each_part_is_read_once():
-    layout = make_layout(8, vocab_shards=2)
     asked = []
 
     def read(first, last):
         asked.append((first, last))
         return np.arange(first, last, dtype=np.int32)
 
+    layout = make_layout(TRAINING, vocab_shards=2)
     rows = read_sharded((7,), np.dtype(np.int32), layout.rows, read)
     assert sorted(asked) == [(0, 2), (2, 4), (4, 6), (6, 7)]
     np.testing.assert_array_equal(rows, [0, 1, 2, 3, 4, 5, 6, 0])
@@ -175,53 +185,49 @@ def test_a_fault_names_the_row_of_the_file(tmp_path):
     with h5py.File(path, "r+") as file:
         file["features"][7, 2] = np.nan
     with pytest.raises(ValueError, match=r"train.*row 7 .* holds nan in column 2"):
-        load_coco(tmp_path, sharding=make_layout(8).rows)
+        load(tmp_path, make_layout(TRAINING))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_checkpoints_are_restored_under_another_device_count(folder, tmp_path):
     """Four by two devices, then eight, then one: the losses of one device all the way."""
 
     def run(layout, epochs, resume):
-        data = load_coco(folder, sharding=layout and layout.rows)
-        info = CheckpointInfo(
-            model=MODEL,
-            training=training(num_epochs=epochs),
-            vocabulary=data.vocabulary,
-            data=data.identity,
-            source=data.source,
-            seed=0,
-        )
-        run = open_run(tmp_path / "run", info, KEY, resume=resume, layout=layout)
-        before = jax.tree.map(np.asarray, run.state.params)
-        list(run.train(data, tensorboard=False))
+        data = load(folder, layout)
+        info = changed(RunInfo.of(data, MODEL, TRAINING, 0), num_epochs=epochs)
+        with opened(tmp_path / "run", info, data, resume=resume) as run:
+            before = run.params["W_vocab"].shape
+            run.train(tensorboard=False)
         return before
 
-    run(make_layout(8, vocab_shards=2), 1, False)
-    restored = run(make_layout(8), 2, True)
-    assert restored["W_vocab"].shape == (16, 12)
+    run(make_layout(TRAINING, batch_shards=4, vocab_shards=2), 1, False)
+    assert run(make_layout(TRAINING), 2, True) == (16, 12)
     run(None, 3, True)
-    alone, _, _ = train(folder, training(num_epochs=3))
-    losses = [row["loss"] for row in read_metrics(tmp_path / "run")]
-    np.testing.assert_allclose(losses, alone, rtol=1e-6)
+    data = load(folder, None)
+    info = changed(RunInfo.of(data, MODEL, TRAINING, 0), num_epochs=3)
+    with opened(tmp_path / "alone", info, data) as alone:
+        alone.train(tensorboard=False)
+    found, expected = (
+        [row["loss"] for row in read_metrics(tmp_path / name)] for name in ("run", "alone")
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-@pytest.mark.slow
-def test_each_part_draws_its_own_dropout():
+@pytest.mark.nightly
+def test_each_part_draws_its_own_dropout(folder):
     """Eight times the same caption: the loss is the mean over eight masks."""
-    model = CaptionerConfig(**{**MODEL.__dict__, "dropout": 0.5})
-    layout = make_layout(8)
+    model, layout = replace(MODEL, dropout=0.5), make_layout(TRAINING)
     captions, features = np.array([[1, 5, 6, 2]], np.int32), np.ones((1, 6), np.float32)
     data = CaptionSet(captions, np.zeros(1, np.int32), Image(features))
     data = jax.tree.map(lambda x: put(np.repeat(x, 8, axis=0), layout.rows), data)
-    state = init_state(KEY, model, training())
     batch = Batch(as_image(features), jnp.asarray(captions))
+    state, *learner = placed(None, load(folder, None), model=model)
     keys = [jax.random.fold_in(step_key(state), part) for part in range(8)]
     expected = [caption_loss(state.params, model, batch, key) for key in keys]
     assert len({float(loss.per_caption) for loss in expected}) == 8
-    _, result = train_steps(
-        layout.place(state), data, model=model, training=training(), count=1, layout=layout
-    )
+    call = Call(1, 8, batch_size=8, layout=layout)
+    state = layout.place(state)
+    _, result = compile_steps(state, data, *learner, call)(state, data)
     mean = np.mean([loss.per_caption for loss in expected])
     np.testing.assert_allclose(result.losses, [mean], rtol=1e-6)
 
@@ -229,27 +235,16 @@ def test_each_part_draws_its_own_dropout():
 @pytest.mark.parametrize(
     ("batch_size", "options", "texts"),
     [
-        (25, {}, ["--batch_size=25", "8 devices", "--batch_size=32", "--batch_shards=5"]),
-        (8, {"batch_shards": 3}, ["--batch_size=8", "--batch_shards=3"]),
-        (8, {"vocab_shards": 3}, ["--vocab_shards=3", "8 devices"]),
-        (8, {"batch_shards": 8, "vocab_shards": 2}, ["--batch_shards=8", "is 16", "8 devices"]),
+        (25, {}, ["`batch_size=25`", "8 devices", "`batch_size=32`", "`batch_shards=5`"]),
+        (8, {"batch_shards": 3}, ["`batch_size=8`", "`batch_shards=3`"]),
+        (8, {"vocab_shards": 3}, ["`vocab_shards=3`", "8 devices"]),
+        (8, {"batch_shards": 8, "vocab_shards": 2}, ["`batch_shards=8`", "is 16", "8 devices"]),
     ],
 )
 def test_what_does_not_divide_names_both_numbers(batch_size, options, texts):
     with pytest.raises(ValueError) as raised:
-        make_layout(batch_size, **options)
+        make_layout(TrainingConfig(batch_size=batch_size), **options)
     for text in texts:
         assert text in str(raised.value)
-
-
-def test_a_vocabulary_that_does_not_divide_names_both_numbers():
-    with pytest.raises(ValueError, match="--vocab_shards=8 .* vocabulary of 12 words"):
-        make_layout(8, vocab_shards=8).check_vocabulary(12)
-
-
-def test_whole_gives_arrays_of_one_device():
-    layout = make_layout(8, vocab_shards=2)
-    params = layout.place(init_state(KEY, MODEL, training())).params
-    whole = layout.whole(params)
-    assert all(len(param.devices()) == 1 for param in whole.values())
-    assert jnp.array_equal(whole["W_vocab"], np.asarray(params["W_vocab"]))
+    with pytest.raises(ValueError, match="`vocab_shards=8` .* vocabulary of 12 words"):
+        make_layout(TRAINING, vocab_shards=8).check_vocabulary(12)
