@@ -1,4 +1,4 @@
-"""Load a data set by name: the embedded scenes, or a folder in the course's layout."""
+"""Loading of data sets: the embedded scenes, or a folder in the course's layout."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,11 +18,11 @@ DATASETS = ("scenes", "coco")
 
 
 class Placement(NamedTuple):
-    """Which splits are loaded, and where their rows go.
+    """Which splits to load, and onto which devices.
 
     Attributes:
         splits: names of the splits.
-        sharding: of the rows of the training split over devices; None for the default device.
+        sharding: sharding of the rows of the training split; None for the default device.
     """
 
     splits: Sequence[str] = SPLITS
@@ -41,31 +41,36 @@ def load_data(
     key: jax.Array | None = None,
     placement: Placement = WHOLE,
 ) -> Dataset:
-    """Load a data set; the embedded scenes unless you name a folder.
+    """Load a data set; by default the embedded scenes.
 
     Args:
-        data_dir: folder in the course's layout, as `jaxcap.prepare` writes it; with
-            `dataset="scenes"` where to keep the scenes, by default your cache folder.
-        dataset: "scenes", written first if need be, or "coco"; None for "coco" where there is a
-            `data_dir` and "scenes" elsewhere.
-        pca_features: read the features that PCA reduced; None for those if they are there.
-        max_train: keep this many training captions, drawn with replacement.
+        data_dir: folder in the course's layout, as `jaxcap.prepare` writes it. With
+            `dataset="scenes"`, the folder to keep the scenes in, by default your cache folder.
+        dataset: "scenes", which are written on first use, or "coco". None means "coco" if
+            `data_dir` is given, otherwise "scenes".
+        pca_features: read the features reduced by PCA, or the full ones; None for the reduced
+            ones if both of their files exist.
+        max_train: number of training captions to draw, with replacement; None for all.
         key: random key of that draw.
-        placement: which splits, and on which devices.
+        placement: which splits to load, and onto which devices.
 
     Returns:
-        The data, on the default device or as `placement` says. Its `source` says how to load it
-        again.
+        The data, on the default device or as `placement` says. `Dataset.source` records how to
+        load it again.
 
     Raises:
         FileNotFoundError: the folder or a file in it is missing.
-        ValueError: an argument or what a file holds is wrong; the message names it.
+        ValueError: an argument or the contents of a file are wrong; the message names it.
         OSError: a file is broken, or the scenes cannot be written.
+
+    >>> data = load_data()  # doctest: +SKIP
+    >>> data.train.captions.shape, data.train.features.shape  # doctest: +SKIP
+    ((40000, 17), (8000, 512))
     """
     folder = Path(data_dir).expanduser() if data_dir else None
     chosen = dataset or ("coco" if folder else "scenes")
     if chosen == ARRAYS:
-        raise ValueError("the data were arrays, which no file gives again: give a `data_dir`")
+        raise ValueError("the data were arrays, which were saved in no file; give a `data_dir`")
     if chosen not in DATASETS:
         raise ValueError(f"`dataset` is {chosen}, expected one of {', '.join(DATASETS)}")
     if chosen == "coco" and folder is None:

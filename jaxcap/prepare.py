@@ -24,19 +24,25 @@ CAPTIONS = flags.DEFINE_string(
     required=True,
 )
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write the data set to.", required=True)
-NAME = flags.DEFINE_string("name", None, "Name of the data set; by default that of --output.")
+NAME = flags.DEFINE_string(
+    "name", None, "Name of the data set; by default the name of the --output folder."
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the data set in --output.")
 STRICT = flags.DEFINE_bool(
-    "strict", False, "Take a missing or unreadable image as an error, not leave it out."
+    "strict", False, "Fail on a missing or unreadable image. By default it is left out."
 )
 
-TRAIN_LIST = flags.DEFINE_string("train_list", None, "File with a training image's name a line.")
-VAL_LIST = flags.DEFINE_string("val_list", None, "File with a validation image's name a line.")
+TRAIN_LIST = flags.DEFINE_string(
+    "train_list", None, "File with the names of the training images, one a line."
+)
+VAL_LIST = flags.DEFINE_string(
+    "val_list", None, "File with the names of the validation images, one a line."
+)
 VAL_SHARE = flags.DEFINE_float(
     "val_share",
     None,
-    "Share of the images to draw for validation, with --seed, instead of the caption file's own "
-    f"splits; {DEFAULT_VAL_SHARE:g} where it has none.",
+    "Share of the images to draw for validation, with --seed. The default is the splits of the "
+    f"caption file, or {DEFAULT_VAL_SHARE:g} if it has none.",
 )
 
 TOKENIZER = flags.DEFINE_enum(
@@ -46,13 +52,16 @@ TOKENIZER = flags.DEFINE_enum(
     "Split captions as COCO's evaluation does (ptb), at white space, or into characters.",
 )
 MIN_COUNT = flags.DEFINE_integer(
-    "min_count", 5, "How often a word must stand in the training captions.", lower_bound=1
+    "min_count", 5, "Least occurrences of a word in the training captions.", lower_bound=1
 )
 MAX_LENGTH = flags.DEFINE_integer(
-    "max_length", 16, "Words that a caption is cut to.", lower_bound=1
+    "max_length", 16, "Most words of a caption; longer ones are cut.", lower_bound=1
 )
 PCA = flags.DEFINE_integer(
-    "pca", None, "Also write features reduced to this many by PCA, fitted on training images.", 1
+    "pca",
+    None,
+    "Also write features reduced to this many by PCA, fitted on the training images.",
+    1,
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images encoded at a time.", lower_bound=1)
 

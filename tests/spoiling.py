@@ -78,9 +78,9 @@ FAULTS = {
     "a soft link": (_link(h5py.SoftLink("/other")), "is a link, expected a dataset"),
     "a link to itself": (_link(lambda name: h5py.SoftLink(f"/{name}")), "is a link, expected"),
     "an external link": (_link(h5py.ExternalLink("/etc/passwd", "/x")), "is a link, expected"),
-    "virtual": (_virtual, "lies in another file"),
+    "virtual": (_virtual, "is stored in another file"),
     "stored elsewhere": (
         lambda f, name: _empty(f, name, external=[("/etc/passwd", 0, f[name].nbytes)]),
-        "lies in another file",
+        "is stored in another file",
     ),
 }

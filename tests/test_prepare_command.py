@@ -36,8 +36,8 @@ def test_it_says_what_it_does_and_what_it_leaves_out(photos, tmp_path):
         "captions: 40 of 20 images in ",
         "splits by the caption file",
         "left out: 2 images of the split test",
-        "passed over: 1 files",
-        "resumed: 2 of 18 images are encoded already",
+        "skipped: 1 files",
+        "resumed: 2 of 18 images are already encoded",
         "train: 16 images, 32 captions; val: 2 images, 4 captions",
         "train: 14 images, 28 captions; val: 2 images, 4 captions",
         "<UNK> in val: ",
@@ -60,7 +60,7 @@ def test_it_says_what_it_does_and_what_it_leaves_out(photos, tmp_path):
     assert (data.feature_dim, load_coco(output, pca_features=False).feature_dim) == (4, 1280)
     before = output.stat().st_mtime_ns
     result = call("prepare", *flags)
-    assert_fails(result, f"{output}: already holds a data set: replace it by --overwrite, or")
+    assert_fails(result, f"{output}: already holds a data set; replace it with --overwrite, or")
     assert output.stat().st_mtime_ns == before
     (tmp_path / "empty").mkdir()
     new = [*flags, f"--output={tmp_path / 'new'}"]

@@ -1,4 +1,4 @@
-"""The flags of the commands that read a data set."""
+"""Flags of the commands that read a data set."""
 
 from absl import flags
 
@@ -8,11 +8,11 @@ DATASET = flags.DEFINE_enum(
     "dataset",
     None,
     DATASETS,
-    "What to read: the embedded scenes, or the course's COCO files. The default is coco where "
-    "--data_dir is given, and scenes elsewhere.",
+    "Data set: the embedded scenes, or a folder in the layout of the course's COCO files. The "
+    "default is coco with --data_dir and scenes without.",
 )
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Folder of the course's files; with --dataset=scenes, where to keep the scenes.",
+    "Folder in the layout of the course's files; with --dataset=scenes, where to keep the scenes.",
 )

@@ -1,4 +1,4 @@
-"""The flags of the commands that look at pictures."""
+"""Flags of the commands that encode pictures."""
 
 from absl import flags
 
@@ -8,8 +8,8 @@ ENCODER = flags.DEFINE_enum(
     "encoder",
     None,
     ENCODERS,
-    f"Network that makes features of pictures. The default is {DEFAULT_ENCODER} where features are "
-    "made to train on, and the captioner's own where it captions.",
+    f"Network that encodes pictures. The default is {DEFAULT_ENCODER} to prepare features, and the "
+    "encoder of the captioner to caption.",
 )
 ENCODER_WEIGHTS = flags.DEFINE_string(
     "encoder_weights",

@@ -1,7 +1,7 @@
-"""Messages of the library as the user of a command reads them: arguments become flags.
+"""Messages of the library rewritten for a command line: arguments become flags.
 
-The library names an argument in backticks, as in `` `batch_size=32` ``, since it is called from
-Python too.
+The library also serves Python callers, so it names arguments in backticks, as in
+`` `batch_size=32` ``.
 """
 
 import re
@@ -12,14 +12,18 @@ _ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
 
 
 def in_flags(message: str, flags: Mapping[str, bool]) -> str:
-    """Write the arguments that a message names as flags.
+    """Rewrite the arguments in a message as flags.
 
-    `` `name` `` becomes `--name`, `` `name=value` `` `--name=value`, and of a switch
-    `` `name=True` `` `--name` and `` `name=False` `` `--noname`. Names of no flag stay.
+    `` `name` `` becomes `--name`, and `` `name=value` `` becomes `--name=value`. For a switch,
+    `` `name=True` `` becomes `--name` and `` `name=False` `` becomes `--noname`. Names that are not
+    flags are unchanged.
 
     Args:
         message: any text.
-        flags: the flags of the command by name, and whether each is a switch.
+        flags: names of the flags of the command, and whether each is a switch.
+
+    >>> in_flags("lower `batch_size` or give `resume=True`", {"batch_size": False, "resume": True})
+    'lower --batch_size or give --resume'
     """
 
     def flag(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What all commands share: the flags they have in common, and how they start and fail."""
+"""Code shared by all commands: common flags, start and exit."""
 
 import os
 import sys
@@ -18,11 +18,11 @@ from jaxcap.files.text import one_line
 from jaxcap.learning import processes
 
 SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
-TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an error arose.")
+TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
 
 
 _ERRORS = (OSError, ValueError, ArithmeticError, ImportError, JaxRuntimeError)
-"""What the library raises on bad input."""
+"""Types of errors that the library raises on bad input."""
 
 
 def run(
@@ -31,26 +31,28 @@ def run(
     arguments: bool = False,
     connect: Callable[[], None] | None = None,
 ) -> None:
-    """Read the flags, call `main`, and leave with its exit code.
+    """Read the flags, call `main`, and exit with its exit code.
 
-    With `arguments`, `main` is called with the list of what stands beside the flags; otherwise
-    anything there is an error. `connect` is called before JAX touches a device.
+    An error of the library on bad input, or one caused by the end of another process, becomes one
+    line on stderr and exit code 1; the arguments that it names are written as flags. Compiled
+    programs are cached between runs in your cache folder, or in `JAX_COMPILATION_CACHE_DIR` if set.
 
-    An error that the library raises on bad input, or that the end of another process causes,
-    becomes one line on stderr and exit code 1; arguments that it names are written as flags.
-    Compiled programs are kept between runs in the user's cache folder, unless
-    `JAX_COMPILATION_CACHE_DIR` names another.
+    Args:
+        main: the command; returns its exit code, None for 0.
+        arguments: pass the arguments that are not flags to `main` as a list; otherwise they are an
+            error.
+        connect: called before JAX touches a device.
     """
 
     def guarded(argv: list[str]) -> int | None:
         if argv[1:] and not arguments:
-            raise app.UsageError(f"unexpected argument {argv[1]}: everything is given by flags")
+            raise app.UsageError(f"unexpected argument {argv[1]}: give everything by flags")
         if not flags.FLAGS["verbosity"].present:
-            # Orbax logs errors with their tracebacks that it raises too, as asyncio does for it.
+            # Orbax, and asyncio for it, log tracebacks of errors that are also raised.
             logging.set_verbosity(logging.FATAL)
             getLogger("asyncio").setLevel(CRITICAL)
         warnings.showwarning = _show_warning
-        # What Orbax drops where it cannot read an array, which is told by an error.
+        # Orbax drops coroutines after it fails to read an array and raises an error.
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
@@ -69,7 +71,7 @@ def run(
             if TRACEBACK.value or said is None:
                 if not processes.joined():
                     raise
-                # What is raised would wait for the other processes.
+                # A raised error would wait for the other processes at exit.
                 traceback.print_exc()
             else:
                 print(f"error: {in_flags(said, _switches())}", file=sys.stderr)
@@ -83,42 +85,42 @@ def run(
 
 
 def parse_flags(arguments: list[str]) -> list[str]:
-    """Read the flags of a command line and of the flag files that it names.
+    """Read the flags of a command line and of its flag files.
 
-    Leaves with exit code 1 and one sentence on stderr where they cannot be read.
+    Exit with code 1 and one sentence on stderr if they cannot be read.
 
     Args:
-        arguments: the program's name and what stands behind it.
+        arguments: the name of the program and its arguments.
 
     Returns:
-        What is no flag, after the program's name.
+        The name of the program and the arguments that are not flags.
     """
     try:
         return app.parse_flags_with_usage(arguments)
-    # What absl lets through: a flag file that is no text, or has a NUL in the path of another.
+    # absl does not catch these: a flag file that is not text, or names a path with a NUL.
     except (ValueError, RecursionError) as error:
         print(f"FATAL Flags parsing error: a flag file cannot be read: {error}", file=sys.stderr)
         sys.exit(1)
 
 
 def writable_path(text: str | None) -> Path | None:
-    """The path of a file to be written at the end of a command, checked at its start.
+    """Return the path of a file to write at the end of a command, checked at its start.
 
     Raises:
-        FileNotFoundError: the folder that it is to lie in is missing.
+        FileNotFoundError: the folder of the file is missing.
     """
     if not text:
         return None
     path = Path(text).expanduser()
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: there is no folder {path.parent} to write it into")
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; create it")
     return path
 
 
 def _check_devices() -> None:
     try:
         jax.devices()
-    # Which kind of error it is depends on what is missing.
+    # The type of the error depends on what is missing.
     except Exception as error:
         raise OSError(
             f"JAX finds no device (JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}): "
@@ -132,6 +134,6 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 
 
 def _switches() -> dict[str, bool]:
-    """The flags of the running command, and whether each is a switch."""
+    """Return the flags of the running command, and whether each is a switch."""
     found = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     return {flag.name: bool(flag.boolean) for flag in found}

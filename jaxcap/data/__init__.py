@@ -1,1 +1,1 @@
-"""Captions, features and vocabularies: read, written, and cut into minibatches."""
+"""Captions, features and vocabularies: reading, writing and minibatches."""

@@ -1,4 +1,4 @@
-"""Minibatches: which captions each holds, and their images gathered on the device."""
+"""Minibatches: the captions of each and their images, gathered on the device."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ _BUCKET_BATCHES = 16
 
 
 class CaptionSet(NamedTuple):
-    """The arrays of a split that training reads; one pytree, all of it on the device."""
+    """Arrays of a split that training reads; a pytree on the device."""
 
     captions: Int[Array, "M L"]
     image_idxs: Int[Array, " M"]
@@ -23,9 +23,9 @@ class CaptionSet(NamedTuple):
 
     @classmethod
     def of(cls, split: Split) -> "CaptionSet":
-        """The arrays of `split`, without the columns in which every caption is padding.
+        """Take the arrays of `split`, without the columns in which every caption is padding.
 
-        They would be computed and then left out of the loss.
+        Those columns would cost time and add nothing to the loss.
         """
         used = jnp.any(split.captions != 0, axis=0)
         width = max(2, int(used.size - jnp.argmax(used[::-1])))
@@ -36,15 +36,15 @@ class Batch(NamedTuple):
     """N captions and their images; a pytree."""
 
     image: Image
-    """One image a caption."""
+    """The image of each caption."""
     captions: Int[Array, "N L"]
     """Word ids, rows `<START> ... <END> <NULL>`."""
     weights: Float[Array, " N"] | None = None
-    """Factors on the captions' losses; None for 1."""
+    """Factors on the losses of the captions; None for 1."""
 
 
 def gather(data: CaptionSet, rows: Int[Array, " N"]) -> Batch:
-    """The captions `rows` of `data` and their images."""
+    """Gather the captions `rows` of `data` and their images."""
     return Batch(data.images.at(data.image_idxs[rows]), data.captions[rows])
 
 
@@ -56,23 +56,22 @@ def draw_rows(
     count: int,
     order: str,
 ) -> Int[Array, "S N"]:
-    """The captions of `count` minibatches in a row, all of one epoch.
+    """Draw the captions of `count` consecutive minibatches, all of one epoch.
 
     Args:
-        key: the run's key of the order; the same for every call.
-        lengths: of the M captions; only "buckets" reads them.
+        key: random key of the order; the same for every call of a run.
+        lengths: lengths of the M captions; only "buckets" reads them.
         batch_size: N. An epoch is M // N minibatches, or 1 if that is 0.
         first: number of minibatches drawn since the run began, (), integer.
-        count: S.
-        order: "replacement" draws each minibatch independently of all others, as the notebook
-            does; "shuffle" goes through a new permutation of the captions in every epoch and leaves
-            out the remainder that fills no minibatch; "buckets" does the same and gives a
-            minibatch captions of like length, by sorting what each 16 minibatches in a row hold,
-            and shuffles the minibatches.
+        count: number of minibatches, S.
+        order: "replacement" draws each minibatch independently, as the notebook does. "shuffle"
+            uses a new permutation of the captions in every epoch and drops the remainder that
+            fills no minibatch. "buckets" also sorts each 16 consecutive minibatches by length, so
+            that a minibatch has captions of similar length, and then shuffles the minibatches.
 
     Returns:
-        Row numbers in [0, M). They depend on the minibatch's number alone, however the calls are
-        cut, so that a resumed run draws what an undisturbed one does.
+        (S, N) row numbers in [0, M). They depend only on the number of the minibatch, not on how
+        it is divided into calls, so a resumed run draws the same captions as an uninterrupted one.
     """
     num_captions = len(lengths)
     if order == "replacement":
@@ -86,7 +85,7 @@ def draw_rows(
     per_epoch = max(num_captions // batch_size, 1)
     key_of_epoch = jax.random.fold_in(key, first // per_epoch)
     rows = jax.random.permutation(key_of_epoch, jnp.arange(num_captions, dtype=jnp.int32))
-    # Fewer captions than one minibatch holds: some stand in it twice.
+    # With fewer captions than a minibatch holds, some are repeated in it.
     rows = jnp.resize(rows, (per_epoch * batch_size,))
     if order == "buckets":
         stretch = jnp.arange(len(rows)) // (_BUCKET_BATCHES * batch_size)

@@ -1,7 +1,7 @@
-"""What must hold of captions and features before they can be indexed without looking.
+"""Checks of captions and features, after which they can be indexed safely.
 
-Each function raises one ValueError that names `where` (a file and a dataset in it), the first row
-at fault, what it holds, what was expected and what to do.
+Each function raises one ValueError that names `where` (a file and its dataset), the first wrong
+row, its value, the expected values and the remedy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,22 +22,30 @@ def check_captions(
     vocabulary: str,
     first_row: int = 0,
 ) -> None:
-    """Every id lies in [0, words), `vocabulary` being the file of the words.
+    """Check that every id is in [0, words).
 
-    Rows are counted from `first_row`.
+    Args:
+        captions: (M, L) ids.
+        where: the file and dataset of the captions, for the message.
+        words: number of words, V.
+        vocabulary: the file of the words, for the message.
+        first_row: number of the first row in the dataset.
+
+    Raises:
+        ValueError: an id is out of range.
     """
     if captions.min() >= 0 and captions.max() < words:
         return
     row, column = np.argwhere((captions < 0) | (captions >= words))[0].tolist()
     raise ValueError(
         f"{where} row {first_row + row} holds the id {captions[row, column]}, expected 0 to "
-        f"{words - 1}, for {vocabulary} has {words} words; use the vocabulary the captions were "
-        "written with"
+        f"{words - 1}, since {vocabulary} has {words} words; use the vocabulary that the captions "
+        "were written with"
     )
 
 
 def check_one_a_caption(image_idxs: int, where: str, captions: int) -> None:
-    """There is one image index a caption."""
+    """Check that there is one image index a caption."""
     if image_idxs != captions:
         raise ValueError(
             f"{where} has {image_idxs} entries for {captions} captions, expected one a "
@@ -52,27 +60,35 @@ def check_image_idxs(
     features: str,
     first_row: int = 0,
 ) -> None:
-    """Each index lies in [0, images), `features` being where the images are.
+    """Check that every index is in [0, images).
 
-    Rows are counted from `first_row`.
+    Args:
+        image_idxs: (M,) indices.
+        where: the file and dataset of the indices, for the message.
+        images: number of images, K.
+        features: the file of the features, for the message.
+        first_row: number of the first row in the dataset.
+
+    Raises:
+        ValueError: an index is out of range.
     """
     if image_idxs.min() >= 0 and image_idxs.max() < images:
         return
     row = np.argmax((image_idxs < 0) | (image_idxs >= images))
     raise ValueError(
         f"{where} row {first_row + row} is image {image_idxs[row]}, expected 0 to {images - 1}, "
-        f"for {features} has {images} images; use the features made with these captions"
+        f"since {features} has {images} images; use the features made with these captions"
     )
 
 
 LONGEST_URL = 4096
-"""Characters of the longest URL, since all of a split take the room of its longest."""
+"""Most characters of a URL; each URL of a split takes as many bytes as the longest."""
 
 
 def check_urls(
     urls: Sequence[str] | Sequence[bytes], where: str, images: int, features: str
 ) -> None:
-    """There is one URL an image, and none of more than `LONGEST_URL` characters."""
+    """Check that there is one URL an image, each of at most `LONGEST_URL` characters."""
     if len(urls) != images:
         raise ValueError(
             f"{where} has {len(urls)} URLs, expected {images}, one an image of {features}; "
@@ -87,7 +103,7 @@ def check_urls(
 
 
 def check_widths(shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """The arrays, of the shapes under their names, have rows of one length."""
+    """Check that arrays, given as their shapes by name, have rows of one length."""
     if len({shape[1] for shape in shapes.values()}) > 1:
         found = " and ".join(f"{where} has shape {shape}" for where, shape in shapes.items())
         raise ValueError(f"{found}, expected rows of one length; take both from one data set")
@@ -99,13 +115,16 @@ def check_arrays(
     """Check the captions, image indices and features of a split, in memory.
 
     Args:
-        arrays: the three, of any integers and floats.
-        names: what messages call each.
+        arrays: the three arrays, of any integer, integer and float types.
+        names: the names of the arrays, for messages.
         words: number of words, V.
-        vocabulary: what messages call the words.
+        vocabulary: the name of the words, for messages.
 
     Returns:
-        The three as int32, int32 and float32.
+        The three arrays as int32, int32 and float32.
+
+    Raises:
+        ValueError: an array has another shape or type, or a value is out of range.
     """
     integers, floats = ("integers", jnp.integer), ("floats", jnp.floating)
     kinds = ((2, *integers), (1, *integers), (2, *floats))

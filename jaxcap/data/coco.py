@@ -1,4 +1,4 @@
-"""The course's COCO files, read; `jaxcap.data.coco_writing` writes them.
+"""Reading of the course's COCO files; `jaxcap.data.coco_writing` writes them.
 
 A data folder holds, for each split (`train`, `val`) of M captions of L ids over K images,
 
@@ -7,13 +7,14 @@ A data folder holds, for each split (`train`, `val`) of M captions of L ids over
     SPLIT2014_vgg16_fc7_pca.h5   features          (K, D) floats; or without `_pca`
     SPLIT2014_urls.txt           K lines, the URL of each image; may be missing
     coco2014_vocab.json          the V words
-    references_SPLIT.json        the captions as people wrote them, in COCO's form, with rows of
-                                 the features as image ids; ours, missing from the course's files
-    dataset.json                 the data set's name and what made its features; ours, missing
-                                 from the course's files
-    pca.h5                       the projection of the features in `_pca`; ours likewise
+    references_SPLIT.json        the original captions in COCO's form, with rows of the features as
+                                 image ids; written by jaxcap, not in the course's files
+    dataset.json                 the name of the data set and the encoder of its features; written
+                                 by jaxcap, not in the course's files
+    pca.h5                       the projection of the features in `_pca`; written by jaxcap, not in
+                                 the course's files
 
-Everything is checked while it is read, so that what `load_coco` returns can be indexed blindly.
+All of it is checked while it is read, so the result of `load_coco` can be indexed safely.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,23 +69,23 @@ def load_coco(
     """Load a data folder in the course's layout.
 
     Args:
-        data_dir: the folder, with the files of both splits, whichever are loaded.
-        pca_features: read the features that PCA reduced (the course's to 512) rather than the
-            encoder's own (the course's 4096 of fc7); None for the reduced ones if they are there.
-        max_train: keep this many training captions, drawn with replacement as the course's code
-            draws them; the features all stay.
-        key: the random key of that draw.
-        splits: those to load.
-        sharding: of the rows of the training split, of which each process then reads only those
-            of its own devices; the other split is read whole. Without it all is.
+        data_dir: the folder, with the files of both splits even if you load one.
+        pca_features: read the features reduced by PCA (512 in the course's files) rather than the
+            full ones (4096 of fc7 in the course's files); None for the reduced ones if they exist.
+        max_train: number of training captions to draw, with replacement as in the course's code;
+            all features are kept. None for all captions.
+        key: random key of that draw.
+        splits: names of the splits to load.
+        sharding: sharding of the rows of the training split. Each process then reads only the
+            rows of its devices. The validation split is always read whole.
 
     Returns:
-        The data, on the default device, or the training split as `sharding` says.
+        The data, on the default device, with the training split as `sharding` says.
 
     Raises:
         FileNotFoundError: the folder or a file in it is missing.
-        ValueError: an argument or what a file holds is wrong; the message names the file, the
-            dataset and the row.
+        ValueError: an argument or the contents of a file are wrong; the message names the file,
+            the dataset and the row.
         OSError: a file is cut short or cannot be read.
     """
     if unknown := set(splits) - set(SPLITS):
@@ -102,7 +103,7 @@ def load_coco(
         kept = None
         if max_train is not None:
             if key is None:
-                raise ValueError("`max_train` draws captions at random and needs a `key`")
+                raise ValueError("`max_train` draws captions at random; give a `key`")
             rows = len(files["train"].captions)
             kept = _draw(rows, max_train, key)
         return Dataset(
@@ -135,16 +136,17 @@ def load_coco(
 def training_captions(
     data: Dataset, *, max_train: int | None = None, key: jax.Array | None = None
 ) -> list[str]:
-    """Spell the training captions of a data set, each once, read without the features.
+    """Decode the different training captions of a data set, read without the features.
 
     Args:
-        data: a data set, whichever of its splits are loaded.
-        max_train, key: as `load_coco` took them in training, for the captions that it drew.
+        data: a data set, with any of its splits loaded.
+        max_train: `max_train` of the `load_coco` call whose captions you want; None for all.
+        key: `key` of that call.
 
     Raises:
         FileNotFoundError: the file of the captions is missing.
-        ValueError: it is not as `load_coco` expects it.
-        OSError: it is cut short or cannot be read.
+        ValueError: the file is not as `load_coco` expects it.
+        OSError: the file is cut short or cannot be read.
     """
     if data.folder is None:
         captions = np.asarray(data.train.captions)
@@ -168,7 +170,7 @@ def _draw(rows: int, max_train: int, key: jax.Array) -> Int[np.ndarray, "max_tra
 
 
 class _Datasets(NamedTuple):
-    """A split's open datasets."""
+    """Open datasets of a split."""
 
     captions: h5py.Dataset  # (M, L)
     image_idxs: h5py.Dataset  # (M,)
@@ -213,7 +215,7 @@ def _read_about(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
         )
     encoder = value.get("encoder")
     if isinstance(encoder, dict) and not isinstance(encoder.get("name"), str):
-        raise ValueError(f"{path}: encoder is {quote(encoder)}, expected one with a name")
+        raise ValueError(f"{path}: encoder is {quote(encoder)}, expected an object with a name")
     for field in ("encoder", "pca"):
         if not isinstance(value.get(field), dict | None):
             raise ValueError(f"{path}: {field} is {quote(value[field])}, expected an object")
@@ -267,7 +269,7 @@ def _read_split(
             return jax.device_put(values)
         return read_sharded(values.shape, values.dtype, sharding, lambda a, b: values[a:b])
 
-    # The small files go first, so that a fault in them is found before the long read.
+    # Small files first, so that a fault in them is found before the long read.
     captions = placed(datasets.captions, read_captions)
     image_idxs = placed(datasets.image_idxs, read_image_idxs)
     urls = np.empty(0, "S1")

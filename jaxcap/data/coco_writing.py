@@ -1,8 +1,8 @@
-"""A data folder in the course's layout, written whole or part by part.
+"""Writing of a data folder in the course's layout, at once or in parts.
 
-`write_coco` writes arrays that are in memory. What is larger goes through its two halves:
-`write_tables` for all that is small, and `write_features`, which takes a split's features chunk by
-chunk. `jaxcap.data.coco` says what the files hold.
+`write_coco` writes arrays from memory. For larger data use its two halves: `write_tables` for all
+small files, and `write_features` for the features of a split, chunk by chunk. `jaxcap.data.coco`
+describes the files.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,22 +43,22 @@ def urls_file(split: str) -> str:
 
 
 def references_file(split: str) -> str:
-    """Name the file with a split's captions as people wrote them."""
+    """Name the file with a split's original captions."""
     return f"references_{split}.json"
 
 
 @dataclass(frozen=True, eq=False)
 class SplitTables:
-    """A split of M captions of L ids over K images, but for the features."""
+    """Split of M captions of L ids over K images, without the features."""
 
     captions: Int[np.ndarray, "M L"]
     """Word ids, rows `<START> ... <END> <NULL>`; written as int32."""
     image_idxs: Int[np.ndarray, "M"]
     """Rows of the features, one a caption; written as int32."""
     urls: Sequence[str]
-    """One an image, or none at all."""
+    """One URL an image, or none at all."""
     references: Sequence[tuple[str, Sequence[str]]] = ()
-    """Each image's file name and its captions as people wrote them, or none at all."""
+    """File name and original captions of each image, or none at all."""
 
 
 def write_coco(
@@ -73,13 +73,13 @@ def write_coco(
     """Write a data folder in the course's layout; equal data give equal bytes.
 
     Args:
-        folder: made if missing. Files of the same names are replaced one by one, so that whoever
-            wants all or nothing writes into a new folder and renames it.
+        folder: the folder; created if missing. Files of the same names are replaced one by one.
+            For all or nothing, write into a new folder and rename it.
         vocabulary: the V words.
         splits: `train` and `val`.
         name: the data set's name.
-        pca_features: which of the two names the features get.
-        encoder: what made the features, as `Encoder.describe` says it; None if that is not known.
+        pca_features: whether to write the features under the name of those reduced by PCA.
+        encoder: encoder of the features, from `Encoder.describe`; None if unknown.
 
     Raises:
         ValueError: `load_coco` would refuse the arrays or the name.
@@ -109,12 +109,15 @@ def write_tables(
     encoder: Mapping[str, Any] | None = None,
     pca: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write all files of a data folder but those with features.
+    """Write all files of a data folder except those with features.
 
     Args:
-        folder, vocabulary, name, encoder: as `write_coco` takes them.
-        tables: of `train` and `val`.
-        pca: what identifies the projection behind the features that PCA reduced.
+        folder: as for `write_coco`.
+        vocabulary: the V words.
+        tables: tables of `train` and `val`.
+        name: name of the data set.
+        encoder: encoder of the features, from `Encoder.describe`; None if unknown.
+        pca: projection of the features reduced by PCA, from `Projection.describe`; None without.
 
     Raises:
         ValueError: a split or the name is missing, or ids are outside the vocabulary.
@@ -151,12 +154,12 @@ def write_features(
     """Write a split's features chunk by chunk.
 
     Args:
-        path: the file, replaced if it is there.
-        shape: (K, D) of them all.
-        chunks: their rows in order, of any number at a time; written as float32.
+        path: the file; replaced if it exists.
+        shape: shape of all features, (K, D).
+        chunks: the rows in order, any number at a time; written as float32.
 
     Raises:
-        ValueError: a feature is not finite, or the chunks are not of that shape together.
+        ValueError: a feature is not finite, or the chunks together do not have that shape.
     """
     row = 0
     with h5py.File(path, "w") as file:
@@ -164,7 +167,9 @@ def write_features(
         for chunk in chunks:
             check_finite(chunk, f"{path}: features", row)
             if row + len(chunk) > shape[0] or chunk.shape[1] != shape[1]:
-                raise ValueError(f"{path}: got rows {chunk.shape} from row {row} on, for {shape}")
+                raise ValueError(
+                    f"{path}: got rows {chunk.shape} at row {row}, expected {shape} in all"
+                )
             dataset[row : row + len(chunk)] = chunk
             row += len(chunk)
     if row != shape[0]:
@@ -183,11 +188,11 @@ def _check_written_urls(split: str, arrays: SplitArrays) -> None:
         check_urls(arrays.urls, f"{split}.urls", len(arrays.features), f"{split}.features")
     for i, url in enumerate(arrays.urls):
         if not url or url.split() != [url]:
-            raise ValueError(f"{split}.urls[{i}] is {url!r}, expected text without blanks")
+            raise ValueError(f"{split}.urls[{i}] is {url!r}, expected text without spaces")
 
 
 def _references(images: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
-    """Captions in COCO's form, under the images' rows."""
+    """Return captions in COCO's form, with rows of the features as image ids."""
     captions = [(row, caption) for row, (_, found) in enumerate(images) for caption in found]
     return {
         "images": [{"id": row, "file_name": name} for row, (name, _) in enumerate(images)],

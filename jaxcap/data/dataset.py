@@ -1,4 +1,4 @@
-"""A data set in memory: captions, which image each belongs to, and the features of the images."""
+"""A data set in memory: captions, the image of each caption, and the features of the images."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,65 +20,65 @@ SPLITS = ("train", "val")
 
 @dataclass(frozen=True, eq=False)
 class SplitArrays:
-    """A split of M captions of L ids over K images, on the host, to be written."""
+    """Split of M captions of L ids over K images, on the host, for writing."""
 
     captions: Int[np.ndarray, "M L"]
     """Word ids, rows `<START> ... <END> <NULL>`; written as int32."""
     image_idxs: Int[np.ndarray, "M"]
     """Rows of `features`, one a caption; written as int32."""
     features: Float[np.ndarray, "K D"]
-    """Written as float32."""
+    """A row an image; written as float32."""
     urls: Sequence[str] = ()
-    """One an image, or none at all."""
+    """One URL an image, or none at all."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A split of M captions of L ids over K images, on the default device or split over several."""
+    """Split of M captions of L ids over K images, on the default device or sharded."""
 
     captions: Int[Array, "M L"]
     """int32 word ids in [0, V)."""
     image_idxs: Int[Array, "M"]
     """int32 rows of `images`, one a caption."""
     images: Image
-    """float32 and finite."""
+    """K images; float32 and finite."""
     urls: np.ndarray
-    """(K,) bytes on the host; (0,) where there is no list of URLs."""
+    """(K,) bytes on the host; (0,) without a list of URLs."""
     padding: tuple[int, int] = (0, 0)
-    """Rows of zeros behind the M captions and the K images, for the rows to divide over devices."""
+    """Rows of zeros after the M captions and the K images, so that rows divide over devices."""
 
     @property
     def features(self) -> Float[Array, "K D"]:
-        """The pooled features of the images."""
+        """Pooled features of the images."""
         return self.images.pooled
 
     @property
     def num_captions(self) -> int:
-        """M, without padding."""
+        """Number of captions M, without padding."""
         return len(self.captions) - self.padding[0]
 
     @property
     def num_images(self) -> int:
-        """K, without padding."""
+        """Number of images K, without padding."""
         return self.images.num - self.padding[1]
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set: its vocabulary, the splits that were loaded, and what identifies it.
+    """Data set: its vocabulary, its loaded splits, and its identity.
 
     Attributes:
-        name: of the data set.
-        folder: where its files lie; None for arrays.
-        pca_features: whether PCA reduced the features.
+        name: name of the data set.
+        folder: folder of its files; None for arrays.
+        pca_features: whether the features are reduced by PCA.
         vocabulary: the V words.
-        splits: those that were loaded.
+        splits: the loaded splits by name.
         counts: captions and images of each split, loaded or not.
         caption_length: ids in a caption, L.
         feature_dim: width of the features, D.
-        source: how to load it again.
-        encoder: what made the features, as `Encoder.describe` gives it; None if unknown.
-        pca: the projection that reduced them, as `Projection.describe` gives it; None if unknown.
+        source: how to load the data again.
+        encoder: encoder of the features, from `Encoder.describe`; None if unknown.
+        pca: projection of the features, from `Projection.describe`; None if unknown.
     """
 
     name: str
@@ -104,20 +104,29 @@ class Dataset:
         val: tuple[AnyArray, AnyArray, AnyArray] | None = None,
         name: str = ARRAYS,
     ) -> "Dataset":
-        """Make a data set of arrays, checked as files are.
+        """Build a data set from arrays, checked like files.
 
         Args:
             captions: (M, L) integers in [0, V), rows `<START> ... <END> <NULL> ...`.
             image_idxs: (M,) integers in [0, K), the image of each caption.
-            features: (K, D) floats, a row an image; kept as float32.
-            words: the V words in the order of their ids, `<NULL>` first, as a list or separated by
-                spaces; or a vocabulary.
+            features: (K, D) floats, a row an image; converted to float32.
+            words: a vocabulary; or the V words in the order of their ids, `<NULL>` first, as a list
+                or as a string separated by spaces.
             val: captions, image indices and features of the validation split.
-            name: of the data set.
+            name: name of the data set.
 
         Raises:
             ValueError: an array has another shape or type, or a value is out of range; the message
                 names the argument and the row.
+
+        >>> captions = np.array([[1, 3, 2], [1, 4, 2], [1, 3, 2]])
+        >>> features = np.ones((2, 5), np.float32)
+        >>> words = "<NULL> <START> <END> cat dog"
+        >>> data = Dataset.from_arrays(captions, np.array([0, 1, 1]), features, words)
+        >>> data.counts["train"]
+        Counts(captions=3, images=2)
+        >>> data.vocabulary.decode(data.train.captions[1])
+        'dog'
         """
         if not isinstance(words, Vocabulary):
             words = Vocabulary(tuple(words.split() if isinstance(words, str) else words))
@@ -147,22 +156,22 @@ class Dataset:
 
     @property
     def train(self) -> Split:
-        """The training split; a ValueError if it was not loaded."""
+        """Training split; raises a ValueError if it was not loaded."""
         return self._split("train")
 
     @property
     def val(self) -> Split:
-        """The validation split; a ValueError if it was not loaded."""
+        """Validation split; raises a ValueError if it was not loaded."""
         return self._split("val")
 
     @property
     def where(self) -> str:
-        """The folder, or the name where there is none, for messages."""
+        """Folder, or the name if there is none, for messages."""
         return str(self.folder or self.name)
 
     @property
     def identity(self) -> DataIdentity:
-        """What a checkpoint records about the data."""
+        """Identity of the data, which a checkpoint records."""
         return DataIdentity(
             name=self.name,
             counts=dict(self.counts),
@@ -188,8 +197,8 @@ def choose_images(split: Split, num: int, key: Array) -> Int[np.ndarray, " K"]:
     """Choose at most `num` different images that have captions in a split.
 
     Args:
-        split: where to choose.
-        num: how many; all of them, in order, if there are no more.
+        split: a split with K images.
+        num: how many; if there are no more, all of them in order.
         key: random key of the choice.
 
     Returns:
@@ -204,7 +213,7 @@ def choose_images(split: Split, num: int, key: Array) -> Int[np.ndarray, " K"]:
 def references_of(
     split: Split, images: Int[np.ndarray, " K"], vocabulary: Vocabulary
 ) -> list[list[str]]:
-    """Spell the captions of each of `images`, in the order of the split, each once."""
+    """Decode the different captions of each of `images`, in the order of the split."""
     image_idxs, captions = np.asarray(split.image_idxs), np.asarray(split.captions)
     order = np.argsort(image_idxs, kind="stable")
     first = np.searchsorted(image_idxs[order], images, side="left")

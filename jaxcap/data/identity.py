@@ -1,15 +1,15 @@
-"""What a checkpoint records about the data it was trained on: which data, and how to load them."""
+"""Which data a checkpoint was trained on, and how to load them."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 ARRAYS = "arrays"
-"""The `DataSource.dataset` of arrays, which no file gives again."""
+"""`DataSource.dataset` of arrays, which have no file to load again."""
 
 
 class Counts(NamedTuple):
-    """How many captions and images a split has."""
+    """Numbers of captions and images of a split."""
 
     captions: int
     images: int
@@ -17,18 +17,18 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class DataIdentity:
-    """What a checkpoint records about the data that it was trained on.
+    """Identity of the data that a checkpoint was trained on.
 
-    Neither the choice of splits nor a subsample of the captions changes it.
+    It does not depend on which splits are loaded or whether captions are subsampled.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         counts: captions and images of each split, loaded or not.
         caption_length: ids in a caption, L.
         feature_dim: width of the features, D.
-        pca_features: whether PCA reduced the features.
-        encoder: what made the features, as `Encoder.describe` gives it; None if unknown.
-        pca: the projection that reduced them, as `Projection.describe` gives it; None if unknown.
+        pca_features: whether the features are reduced by PCA.
+        encoder: encoder of the features, from `Encoder.describe`; None if unknown.
+        pca: projection of the features, from `Projection.describe`; None if unknown.
         vocabulary_size: number of words, V.
         vocabulary_digest: SHA-256 of the words in their order.
     """
@@ -44,13 +44,13 @@ class DataIdentity:
     vocabulary_digest: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain JSON values."""
+        """Convert to plain JSON values."""
         counts = {split: found._asdict() for split, found in self.counts.items()}
         return {**asdict(self), "counts": counts}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "DataIdentity":
-        """Read what `to_json` gave; a ValueError names a field that is unknown or missing."""
+        """Read the output of `to_json`; a ValueError names a field that is unknown or missing."""
         _check_fields(cls, value)
         counts = {split: Counts(**found) for split, found in value["counts"].items()}
         return cls(**{**value, "counts": counts})
@@ -61,9 +61,11 @@ class DataSource:
     """How to load a data set again, as a checkpoint records it.
 
     Attributes:
-        dataset, data_dir, pca_features, max_train: arguments of `jaxcap.datasets.load_data`, with
-            an absolute `data_dir`; or `dataset` is `ARRAYS`.
-        folder: where the data lay; empty if nowhere.
+        dataset: argument of `jaxcap.datasets.load_data`, or `ARRAYS`.
+        data_dir: argument of `load_data`, as an absolute path.
+        pca_features: argument of `load_data`.
+        max_train: argument of `load_data`.
+        folder: folder of the data; empty if none.
     """
 
     dataset: str | None = None
@@ -73,12 +75,12 @@ class DataSource:
     folder: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain JSON values."""
+        """Convert to plain JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "DataSource":
-        """Read what `to_json` gave; a ValueError names a field that is unknown."""
+        """Read the output of `to_json`; a ValueError names a field that is unknown."""
         _check_fields(cls, value)
         return cls(**value)
 

@@ -1,4 +1,4 @@
-"""Images as a captioner sees them: the arrays that an encoder makes of their pixels."""
+"""Images as a captioner sees them: the arrays that an encoder computes from pixels."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ from jaxtyping import Array, Float, Int
 
 
 class Image(NamedTuple):
-    """What is known of N images; a pytree, whose arrays all have the images first."""
+    """Encoded images, N of them; a pytree whose arrays have the images as first axis."""
 
     pooled: Float[Array, "N D"]
-    """One feature vector for each."""
+    """One feature vector an image."""
 
     @property
     def num(self) -> int:
-        """N. `len` counts the fields, as of any tuple."""
+        """Number of images N. `len` counts the fields, as for any tuple."""
         return len(self.pooled)
 
     def at(self, rows: Int[ArrayLike, " M"]) -> "Image":
@@ -26,5 +26,5 @@ class Image(NamedTuple):
 
 
 def as_image(features: Image | Float[Array, "N D"] | Float[np.ndarray, "N D"]) -> Image:
-    """Take an `Image` as it is, and an array (N, D) as the pooled features of one."""
+    """Return an `Image` unchanged, and wrap an array (N, D) as the pooled features of one."""
     return features if isinstance(features, Image) else Image(jnp.asarray(features))

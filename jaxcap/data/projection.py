@@ -1,7 +1,7 @@
-"""Principal components of training features: fitted, kept in `pca.h5`, and carried along.
+"""PCA of training features: fitted, stored in `pca.h5`, and copied with a run.
 
-`pca.h5` holds `mean` (1, D) and `components` (K, D), float32. A run that was trained on reduced
-features keeps a copy beside its checkpoints, so that it can caption photos wherever it goes.
+`pca.h5` holds `mean` (1, D) and `components` (K, D), float32. A run trained on reduced features
+keeps a copy beside its checkpoints, so the run folder is enough to caption photos.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from jaxcap.files.whole import replacing
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """From D features to K: (x - mean) components^T."""
+    """Projection of D features to K: (x - mean) components^T."""
 
     mean: Float[np.ndarray, "D"]
     components: Float[np.ndarray, "K D"]
@@ -32,12 +32,12 @@ class Projection:
         """Project features.
 
         Raises:
-            ValueError: they have another width.
+            ValueError: the features have another width.
         """
         return apply_pca(features, self.mean, self.components)
 
     def describe(self) -> dict[str, Any]:
-        """Identify the projection, in plain JSON."""
+        """Identify the projection in plain JSON."""
         contents = self.mean.tobytes() + self.components.tobytes()
         return {
             "components": len(self.components),
@@ -56,7 +56,8 @@ class Projection:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError, OSError: it does not hold a projection, or is broken.
+            ValueError: the file does not hold a projection.
+            OSError: the file is broken.
         """
         with open_hdf5(path) as file:
             mean, components = (
@@ -71,7 +72,7 @@ def apply_pca(
     mean: Float[np.ndarray, "_"],
     components: Float[np.ndarray, "K _"],
 ) -> Float[np.ndarray, "N K"]:
-    """Project features as those were that a captioner was trained on: (x - mean) components^T.
+    """Project features as for the training of a captioner: (x - mean) components^T.
 
     Args:
         features: (N, D).
@@ -95,18 +96,18 @@ def fit_projection(
 ) -> tuple[Projection, float]:
     """Find the directions in which features vary most.
 
-    Two passes, the mean first, and one (D, D) matrix in float64 are all that is kept in memory.
-    Each direction's largest entry is positive, since its sign is otherwise arbitrary.
+    It makes two passes, the first for the mean, and keeps one (D, D) float64 matrix in memory. The
+    sign of a direction is arbitrary; its largest entry is made positive.
 
     Args:
-        chunks: called twice, gives the features chunk by chunk.
+        chunks: called twice; each call returns all features chunk by chunk.
         num_components: K.
 
     Returns:
         The projection, and the share of the variance that it keeps.
 
     Raises:
-        ValueError: there are no more than K features, or too few images to fix K directions.
+        ValueError: there are fewer than K features, or too few images to fix K directions.
     """
     count, total = 0, np.zeros(0)
     for chunk in chunks():
@@ -130,7 +131,7 @@ def fit_projection(
 
 
 def check_components(num_components: int, images: int, width: int) -> None:
-    """Refuse a projection to more directions than so many training images can fix.
+    """Refuse a projection to more directions than the training images can fix.
 
     Raises:
         ValueError: `num_components` is not below the number of images, or above the width.
@@ -138,18 +139,18 @@ def check_components(num_components: int, images: int, width: int) -> None:
     most = min(images - 1, width)
     if not 1 <= num_components <= most:
         raise ValueError(
-            f"`pca` is {num_components}, expected 1 to {most}, for there are {images} training "
+            f"`pca` is {num_components}, expected 1 to {most}, since there are {images} training "
             f"images of {width} features"
         )
 
 
 def carry_projection(data_folder: AnyPath | None, run_folder: AnyPath, *, used: bool) -> None:
-    """Keep a copy of the projection in a run's folder, or see that none is there.
+    """Copy the projection into a run folder, or remove an old copy if none is used.
 
     Args:
-        data_folder: of the data set, with a projection or without; None where it has no folder.
-        run_folder: of the run.
-        used: whether the run is trained on features that PCA reduced.
+        data_folder: folder of the data set, with or without a projection; None if it has none.
+        run_folder: folder of the run.
+        used: whether the run is trained on features reduced by PCA.
     """
     source = None if data_folder is None else Path(data_folder, PCA_FILE)
     target = Path(run_folder, PCA_FILE)

@@ -1,4 +1,4 @@
-"""The random keys of a run, split from its seed here and nowhere else."""
+"""The random keys of a run, all split from its seed here."""
 
 from typing import NamedTuple
 
@@ -7,11 +7,11 @@ from jaxtyping import Array
 
 
 class SeedKeys(NamedTuple):
-    """The two keys of a seed.
+    """Random keys of a run.
 
     Attributes:
-        data_key: draws the training captions of `max_train`.
-        state_key: initial parameters, minibatches and dropout.
+        data_key: for drawing the training captions of `max_train`.
+        state_key: for initial parameters, minibatches and dropout.
     """
 
     data_key: Array

@@ -1,4 +1,4 @@
-"""Arrays whose rows are split over devices, of which each process reads only its own."""
+"""Arrays with rows sharded over devices; each process reads only its own rows."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ from jaxcap.files.hdf5 import read_floats
 
 
 def padding(rows: int, sharding: NamedSharding | None) -> int:
-    """Rows that must be added for all devices to hold as many."""
+    """Return the number of rows to add so that all devices hold equally many."""
     return 0 if sharding is None else -rows % _parts(sharding)
 
 
@@ -23,14 +23,14 @@ def read_sharded(
     sharding: NamedSharding,
     read: Callable[[int, int], Shaped[np.ndarray, "..."]],
 ) -> Shaped[Array, "..."]:
-    """Lay out an array by its rows, with `padding` rows of zeros behind them.
+    """Read an array sharded by rows, followed by `padding` rows of zeros.
 
     Args:
-        shape: of the array, without padding.
-        dtype: of the array.
-        sharding: of its first axis.
-        read: gives the rows from a first to before a last; asked for this process's devices' only,
-            and once for devices that hold the same.
+        shape: shape of the array, without padding.
+        dtype: type of the array.
+        sharding: sharding of its first axis.
+        read: returns the rows from `first` to `last` (exclusive). It is called only for the devices
+            of this process, and once for devices that hold the same rows.
     """
     rows, *rest = shape
     padded = (rows + padding(rows, sharding), *rest)
@@ -55,13 +55,12 @@ def read_features(
 ) -> Float[Array, "K D"]:
     """Read features as float32 onto the default device, or this process's rows onto several.
 
-    They are read chunk by chunk into the one buffer that the host ever holds; HDF5 converts other
-    widths on the way. On the CPU the array returned is that buffer itself, on another device a
-    copy of it, after which the buffer is dropped.
+    Chunks are read into a single host buffer; HDF5 converts other float types while reading. On the
+    CPU the result is that buffer itself. On another device it is a copy, and the buffer is freed.
 
     Args:
-        dataset: (K, D) floats of any width.
-        sharding: of the rows, with zeros behind them where they do not divide.
+        dataset: (K, D) floats of any precision.
+        sharding: sharding of the rows, padded with zeros if they do not divide.
 
     Raises:
         ValueError: a feature is NaN or infinite (in float32); the message names its row.
@@ -74,5 +73,5 @@ def read_features(
 
 
 def _parts(sharding: NamedSharding) -> int:
-    """How many parts the first axis is in."""
+    """Return the number of parts of the first axis."""
     return sharding.mesh.shape[sharding.spec[0]]

@@ -1,6 +1,6 @@
-"""Reading and writing files safely; nothing here knows of captions."""
+"""Safe reading and writing of files, independent of captions."""
 
 import os
 
 AnyPath = str | os.PathLike[str]
-"""A path as a caller gives it."""
+"""A path: a string or an `os.PathLike`."""

@@ -1,4 +1,4 @@
-"""Where jaxcap keeps what it can make again."""
+"""The cache folder, for files that jaxcap can make again."""
 
 import os
 from pathlib import Path
@@ -9,5 +9,5 @@ CACHE_VARIABLE = "JAXCAP_CACHE"
 
 
 def cache_folder() -> Path:
-    """The folder that the environment variable `JAXCAP_CACHE` names, or the user's cache folder."""
+    """Return the folder in the environment variable `JAXCAP_CACHE`, or your user cache folder."""
     return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("jaxcap"))

@@ -1,9 +1,9 @@
-"""HDF5 files read with suspicion: each fault is one error that names the file and the dataset.
+"""HDF5 files, read defensively: each fault is one error that names the file and the dataset.
 
-A dataset counts only if it lies in the file itself. Links to other places, external storage and
-virtual datasets are refused, so that reading a folder reads nothing outside it. It must be filled
-to its declared shape, and one that would unpack to much more than the file is refused too, so that
-the memory that a file takes is bounded by its size.
+A dataset must be stored in the file itself. Links, external storage and virtual datasets are
+refused, so reading a folder reads nothing outside it. A dataset must be filled to its declared
+shape. One that unpacks to much more than the file is refused, so the size of a file bounds the
+memory that it takes.
 """
 
 import math
@@ -21,10 +21,10 @@ from jaxcap.files.text import check_file, list_names, one_line
 
 _CHUNK_BYTES = 16 << 20
 _SMALL_BYTES = 1 << 30
-# Times that features or captions of real data could be compressed, and far more.
+# Compression ratio far above that of any real features or captions.
 _MOST_UNPACKED = 200
 _NAMED = 12
-# XLA on the CPU takes over memory of this alignment as it is and copies any other.
+# XLA on the CPU uses memory of this alignment in place and copies any other.
 _XLA_ALIGNMENT = 64
 
 
@@ -35,7 +35,7 @@ def open_hdf5(path: AnyPath) -> Iterator[h5py.File]:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not HDF5.
-        OSError: the file is cut short, broken or not to be read.
+        OSError: the file is cut short, broken or unreadable.
     """
     path = check_file(path, expected="an HDF5 file")
     with path.open("rb") as file:
@@ -73,9 +73,9 @@ def find_dataset(file: h5py.File, name: str, *, ndim: int, kind: str) -> h5py.Da
             raise ValueError(f"{where} is a link, expected a dataset; copy the data into the file")
         dataset = file[name]
         if not isinstance(dataset, h5py.Dataset):
-            raise ValueError(f"{where} is a group, expected a dataset")
+            raise ValueError(f"{where} is a group, expected a dataset; write the file again")
         if dataset.is_virtual or dataset.external:
-            raise ValueError(f"{where} lies in another file; copy the data into this one")
+            raise ValueError(f"{where} is stored in another file; copy the data into this one")
         expected = f"expected {ndim} dimensions of {kind}"
         if dataset.shape is None or dataset.ndim != ndim:
             raise ValueError(f"{where} has shape {dataset.shape}, {expected}")
@@ -95,35 +95,35 @@ def _check_storage(dataset: h5py.Dataset, where: str) -> None:
     if dataset.chunks is None:
         filled = stored // dataset.dtype.itemsize
     elif stored:
-        # HDF5 unpacks a chunk as a whole, however little of it lies in the dataset.
+        # HDF5 unpacks whole chunks, even where the dataset covers only part of one.
         chunk = math.prod(dataset.chunks)
         unpacked = max(unpacked, chunk * dataset.dtype.itemsize)
         filled = dataset.id.get_num_chunks() * chunk
-    # HDF5 reads what was never written as zeros.
+    # HDF5 reads unwritten values as zeros.
     if stored == 0 or filled < expected:
         raise ValueError(
             f"{where} was never filled: {stored} of {dataset.nbytes} bytes; write it again"
         )
     if stored > size:
         raise ValueError(
-            f"{where} has {stored:,} bytes in a file of {size:,}; copy or download it again"
+            f"{where} claims {stored:,} bytes in a file of {size:,}; copy or download it again"
         )
     if unpacked > max(_SMALL_BYTES, _MOST_UNPACKED * stored):
         raise ValueError(
-            f"{where} unpacks {stored:,} bytes to {unpacked:,}, more than data do; if it is as it "
-            "should be, write it without compression"
+            f"{where} unpacks from {stored:,} to {unpacked:,} bytes, more than real data do; if "
+            "that is intended, write it without compression"
         )
 
 
 def place(dataset: h5py.Dataset) -> str:
-    """Name a dataset in a message: its file and its name in it."""
+    """Name a dataset for a message: its file, then its name in the file."""
     return f"{dataset.file.filename}: {(dataset.name or '').lstrip('/')}"
 
 
 def read_integers(
     dataset: h5py.Dataset, first: int = 0, last: int | None = None
 ) -> Integer[np.ndarray, "..."]:
-    """Read a dataset of integers, or its rows `first` to before `last`, in its stored type."""
+    """Read integers in their stored type, rows `first` to `last` (exclusive), by default all."""
     with _naming(place(dataset)):
         return dataset[first:last]
 
@@ -131,10 +131,10 @@ def read_integers(
 def read_floats(
     dataset: h5py.Dataset, first: int = 0, last: int | None = None
 ) -> Float[np.ndarray, "K D"]:
-    """Read floats as float32 into host memory, or their rows `first` to before `last`.
+    """Read floats as float32 into host memory, rows `first` to `last` (exclusive), by default all.
 
     Raises:
-        ValueError: one is NaN or infinite (in float32); the message names its row.
+        ValueError: a value is NaN or infinite (in float32); the message names its row.
         OSError: the file is broken.
     """
     last = len(dataset) if last is None else last
@@ -159,7 +159,16 @@ def _aligned(shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
 
 
 def check_finite(features: Float[np.ndarray, "K D"], where: str, first_row: int = 0) -> None:
-    """No feature is NaN or infinite; rows are counted from `first_row`."""
+    """Refuse features that are NaN or infinite.
+
+    Args:
+        features: (K, D) floats.
+        where: their file and dataset, for the message.
+        first_row: number of their first row in the dataset.
+
+    Raises:
+        ValueError: a feature is NaN or infinite; the message names its row and column.
+    """
     # The sum is finite only if every term is, and costs no temporary array.
     with np.errstate(all="ignore"):
         if np.isfinite(features.sum()):
@@ -176,7 +185,7 @@ def check_finite(features: Float[np.ndarray, "K D"], where: str, first_row: int 
 
 @contextmanager
 def _naming(where: str) -> Iterator[None]:
-    """Turn what h5py raises about a broken file into one OSError that names the place."""
+    """Turn h5py's errors about a broken file into one OSError that names the place."""
     try:
         yield
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""JSON files as data sets carry them: UTF-8 without a byte-order mark, one object at the top."""
+"""JSON files of data sets: UTF-8 without a byte-order mark, one object at the top."""
 
 import codecs
 import json
@@ -10,7 +10,7 @@ from typing import Any
 from jaxcap.files import AnyPath
 from jaxcap.files.text import decode, read_file
 
-# UTF-32 little endian begins with the mark of UTF-16, so that it counts as one.
+# UTF-32 little endian begins with the mark of UTF-16 and is reported as UTF-16.
 _MARKS = {
     codecs.BOM_UTF8: "UTF-8",
     codecs.BOM_UTF16_LE: "UTF-16",
@@ -20,7 +20,7 @@ _MARKS = {
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 DEEPEST = 100
-"""Levels of the most deeply nested JSON; what walks through it may need many calls a level."""
+"""Most levels of nested JSON; code that walks through it may need many calls a level."""
 
 
 def read_json(path: AnyPath) -> dict[str, Any]:
@@ -68,20 +68,23 @@ def read_json_value(path: AnyPath) -> Any:
 
 
 def parse_json(path: AnyPath, text: str) -> Any:
-    """Take JSON apart, of at most `DEEPEST` levels.
+    """Parse JSON of at most `DEEPEST` levels.
 
     Args:
-        path: what messages call it.
-        text: the whole of it.
+        path: the file, for messages.
+        text: all of its text.
+
+    Returns:
+        The value, in Python's types.
 
     Raises:
         ValueError: it is not JSON, nested too deeply, or holds a number of thousands of digits or
             half a character.
     """
-    too_deep = f"{path}: not JSON as expected: nested in more than {DEEPEST} levels"
+    too_deep = f"{path}: nested in more than {DEEPEST} levels; write it with fewer"
     try:
         value = json.loads(text)
-        # An escape may stand for half of a pair, which no file or terminal takes.
+        # An escape may be half of a surrogate pair, which no file or terminal accepts.
         if _HALF.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
@@ -89,14 +92,15 @@ def parse_json(path: AnyPath, text: str) -> Any:
     except UnicodeEncodeError as error:
         half = f"\\u{ord(error.object[error.start]):04x}"
         raise ValueError(
-            f"{path}: holds {half} without its other half, which is no character; write it anew"
+            f"{path}: holds {half} without its other half, which is not a character; "
+            "write the file again"
         ) from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON: {error}; the file may be cut short") from None
     except ValueError:
         digits = sys.get_int_max_str_digits()
         raise ValueError(
-            f"{path}: not JSON as expected: a number in it has more than {digits} digits"
+            f"{path}: holds a number of more than {digits} digits; write it with fewer"
         ) from None
     if _is_deeper(value, DEEPEST):
         raise ValueError(too_deep)
@@ -104,7 +108,7 @@ def parse_json(path: AnyPath, text: str) -> Any:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether containers lie in each other to more than so many levels."""
+    """Say whether containers are nested in more than `levels` levels."""
     inner = [value] if isinstance(value, dict | list) else []
     while inner and levels > 0:
         levels -= 1

@@ -1,4 +1,4 @@
-"""A folder that one process writes to, so that another one is refused."""
+"""Lock a folder: one process writes to it, every other is refused."""
 
 import json
 import os
@@ -16,13 +16,13 @@ LOCK_FILE, HOLDER_FILE = ".lock", ".lock.json"
 
 
 class FolderLock:
-    """Keep other processes out of a folder; a context manager.
+    """Lock of a folder, held by one process at a time; a context manager.
 
-    The operating system lets go of the lock when the process ends, however it does, so that what a
-    killed process leaves behind is no obstacle.
+    The operating system releases the lock when the process ends, even when it is killed. The files
+    that a killed process leaves behind block nobody.
 
     Args:
-        folder: made if missing.
+        folder: the folder; created if missing.
         remedy: what to do about a folder that is in use or cannot be written.
 
     Raises:
@@ -59,10 +59,10 @@ class FolderLock:
         self.release()
 
     def release(self) -> None:
-        """Let others in; may be called again."""
+        """Release the lock; may be called again."""
         if self._lock.is_locked:
             with suppress(OSError):
-                # While it is held, so that nobody else's are deleted.
+                # Deleted while the lock is held, so that the files of the next holder stay.
                 (self._folder / HOLDER_FILE).unlink(missing_ok=True)
                 (self._folder / LOCK_FILE).unlink(missing_ok=True)
             self._lock.release()

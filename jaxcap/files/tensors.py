@@ -1,6 +1,7 @@
-"""Files of named tensors: safetensors or npz, of a stated layout, checked before use.
+"""Files of named tensors, safetensors or npz, checked against an expected layout.
 
-Neither format can carry code. A PyTorch pickle can, so it is refused, with the way to convert it.
+Neither format can carry code. A PyTorch pickle can, so it is refused; the message says how to
+convert it.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ _CONVERT = (
 )
 
 _SMALL_BYTES = 1 << 30
-# Times that weights could be compressed, and far more.
+# Compression ratio far above that of any real weights.
 _MOST_UNPACKED = 200
 _LARGEST_HEADER = 1 << 16
 
@@ -35,14 +36,14 @@ _LARGEST_HEADER = 1 << 16
 def read_tensors(
     path: AnyPath, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Float[np.ndarray, "..."]]:
-    """Read the tensors of a network from a file; others in the file are not looked at.
+    """Read the tensors of a network from a file; others in the file are ignored.
 
     Args:
         path: a `.safetensors` or `.npz` file.
         shapes: the tensors to read, each with the shape that it must have.
 
     Returns:
-        The tensors by name, float32, converted from half or double precision where need be.
+        The tensors by name, float32, converted from half or double precision if needed.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -61,7 +62,7 @@ def read_tensors(
 
 
 def read_all_tensors(path: AnyPath) -> dict[str, np.ndarray]:
-    """Read every tensor of a file by its name, of whatever shape and type it is.
+    """Read every tensor of a file by its name, of any shape and type.
 
     Args:
         path: a `.safetensors` or `.npz` file.
@@ -76,13 +77,13 @@ def read_all_tensors(path: AnyPath) -> dict[str, np.ndarray]:
 
 
 def digest(path: AnyPath) -> str:
-    """Name a file by its contents: the first 12 hexadecimal digits of its SHA-256."""
+    """Digest a file: the first 12 hexadecimal digits of its SHA-256."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 class _Wrong(Exception):
-    """A tensor that is not what was expected."""
+    """Fault of one tensor; `_naming` adds the file."""
 
 
 _Tensors = tuple[set[str], Callable[[str], np.ndarray]]
@@ -90,7 +91,7 @@ _Tensors = tuple[set[str], Callable[[str], np.ndarray]]
 
 @contextmanager
 def _reading(path: AnyPath) -> Iterator[_Tensors]:
-    """Open a file; what is raised about it names it."""
+    """Open a file; its errors name it."""
     path = check_file(path, expected="a .safetensors or .npz file")
     if path.suffix not in (".safetensors", ".npz"):
         raise ValueError(f"{path}: expected a .safetensors or .npz file; {_CONVERT}")
@@ -100,12 +101,12 @@ def _reading(path: AnyPath) -> Iterator[_Tensors]:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Name the file in what is raised about it."""
+    """Add the file to the errors raised about it."""
     try:
         yield
     except _Wrong as error:
         raise ValueError(f"{path}: {error}") from None
-    # A broken file shows in errors of many kinds: zlib's, zipfile's, safetensors' own.
+    # A broken file raises errors of many kinds: of zlib, zipfile and safetensors.
     except Exception as error:
         raise OSError(f"{path}: broken or cut short: {one_line(error)}; copy it again") from error
 
@@ -113,7 +114,7 @@ def _naming(path: Path) -> Iterator[None]:
 @contextmanager
 def _open(path: Path) -> Iterator[_Tensors]:
     if path.suffix == ".npz":
-        # np.load leaves a file that it opened itself open when it finds it broken.
+        # np.load, given a path, leaves a broken file open.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             _check_sizes(file.zip)
             yield set(file.files), partial(_get, file)
@@ -123,26 +124,29 @@ def _open(path: Path) -> Iterator[_Tensors]:
 
 
 def _check_sizes(file: zipfile.ZipFile) -> None:
-    """Refuse arrays that would unpack to far more than the file, or that declare more."""
+    """Refuse arrays that unpack to far more than the file, or that declare more than they hold."""
     for entry in file.infolist():
         with file.open(entry) as stream:
             _check_header(entry, stream)
         if entry.file_size > max(_SMALL_BYTES, _MOST_UNPACKED * entry.compress_size):
             raise _Wrong(
-                f"{plain(entry.filename)} unpacks {entry.compress_size:,} bytes to "
-                f"{entry.file_size:,}, more than weights do; save it by np.savez"
+                f"{plain(entry.filename)} unpacks from {entry.compress_size:,} to "
+                f"{entry.file_size:,} bytes, more than real weights do; save it with np.savez"
             )
 
 
 def _check_header(entry: zipfile.ZipInfo, stream: Any) -> None:
-    """NumPy would make room for what an array declares before it reads it."""
+    """Refuse an array that declares more than it holds; NumPy would allocate all of it first."""
     start = io.BytesIO(stream.read(_LARGEST_HEADER))
     if not start.getvalue().startswith(npy.MAGIC_PREFIX):
         return
     headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     version = npy.read_magic(start)
     if version not in headers:
-        raise _Wrong(f"{plain(entry.filename)} is of npy version {version}, expected plain arrays")
+        raise _Wrong(
+            f"{plain(entry.filename)} has npy version {version}, expected 1.0 or 2.0; save plain "
+            "arrays with np.savez"
+        )
     shape, _, dtype = headers[version](start)
     declared = math.prod(shape) * dtype.itemsize
     if not dtype.hasobject and declared > entry.file_size:
@@ -157,12 +161,12 @@ def _get(file: Any, name: str) -> np.ndarray:
         array = file[name]
         if isinstance(array, np.ndarray):
             return array
-        raise _Wrong(f"{plain(name)} is no array; save plain arrays, as np.savez does")
+        raise _Wrong(f"{plain(name)} is not an array; save plain arrays with np.savez")
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise
         raise _Wrong(
-            f"{plain(name)} holds pickled Python objects, which are never read: save plain arrays, "
+            f"{plain(name)} holds pickled Python objects, which are never read; save plain arrays, "
             "as in np.savez('model.npz', **params)"
         ) from None
 

@@ -1,4 +1,4 @@
-"""Small files read whole, and what is found in them quoted in messages, both within bounds."""
+"""Small files, read whole, and their contents quoted in messages, both within limits."""
 
 import os
 import reprlib
@@ -9,10 +9,10 @@ from typing import Any
 from jaxcap.files import AnyPath
 
 LARGEST_FILE = 1 << 30
-"""Bytes of the largest text, JSON or image file that is read."""
+"""Most bytes of a text, JSON or image file."""
 
 LONGEST_CAPTION = 5_000
-"""Characters of the longest caption that is read, since splitting it takes their square in time."""
+"""Most characters of a caption; splitting it takes time in their square."""
 
 _LONGEST_QUOTE = 200
 _QUOTED = reprlib.Repr()
@@ -22,11 +22,11 @@ _QUOTED.maxdict = _QUOTED.maxlist = 12
 
 
 def check_file(path: AnyPath, *, expected: str = "") -> Path:
-    """Find a file before it is opened.
+    """Check that a path is a regular file, before it is opened.
 
     Args:
         path: the file.
-        expected: what messages say that it should have been, such as "one with captions".
+        expected: what the file should be, for messages, such as "one with captions".
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -36,7 +36,7 @@ def check_file(path: AnyPath, *, expected: str = "") -> Path:
     remedy = f", expected {expected}" if expected else ""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file{remedy}")
-    # A pipe would be waited for, perhaps for ever.
+    # Opening a pipe could wait for ever.
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "not a regular file"
         raise ValueError(f"{path}: is {kind}{remedy or '; give the path of a file'}")
@@ -44,10 +44,11 @@ def check_file(path: AnyPath, *, expected: str = "") -> Path:
 
 
 def read_file(path: AnyPath, *, expected: str = "") -> bytes:
-    """Read a file whole.
+    """Read a whole file.
 
     Args:
-        path, expected: as `check_file` takes them.
+        path: the file.
+        expected: what it should be, as for `check_file`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -60,33 +61,34 @@ def read_file(path: AnyPath, *, expected: str = "") -> bytes:
             size = os.fstat(file.fileno()).st_size
             if size > LARGEST_FILE:
                 raise ValueError(
-                    f"{path}: has {size:,} bytes, more than the {LARGEST_FILE:,} that are read; "
+                    f"{path}: has {size:,} bytes, more than the limit of {LARGEST_FILE:,}; "
                     "make it smaller"
                 )
             return file.read()
     except OSError as error:
-        raise OSError(f"{path}: cannot be read: {error.strerror}; see its permissions") from error
+        raise OSError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
 
 
 def read_text(path: AnyPath, *, expected: str = "") -> str:
-    """Read a text file whole; a byte-order mark of UTF-8 is passed over.
+    """Read a whole text file; a byte-order mark of UTF-8 is skipped.
 
     Args:
-        path, expected: as `check_file` takes them.
+        path: the file.
+        expected: what it should be, as for `check_file`.
 
     Raises:
-        ValueError: as `read_file`, or it is not UTF-8; the message names the line.
+        ValueError: as `read_file`, or the file is not UTF-8; the message names the line.
         OSError: as `read_file`.
     """
     return decode(path, read_file(path, expected=expected), "utf-8-sig")
 
 
 def decode(path: AnyPath, raw: bytes, encoding: str = "utf-8") -> str:
-    """Decode what a file holds; a ValueError names the file and the line that is not UTF-8."""
+    """Decode the bytes of a file; a ValueError names the file and the line that is not UTF-8."""
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
-        # The codec that passes over a mark counts from behind it.
+        # The codec that skips a mark counts from after it.
         start = error.start + len(raw) - len(error.object)
         line = raw[:start].count(b"\n") + 1
         raise ValueError(
@@ -95,30 +97,30 @@ def decode(path: AnyPath, raw: bytes, encoding: str = "utf-8") -> str:
 
 
 def quote(value: Any) -> str:
-    """Spell a value for a message, however large or deeply nested it is."""
+    """Show a value in a message, shortened if it is large or deeply nested."""
     text = _QUOTED.repr(value)
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
 
 def plain(text: str, most: int = 80) -> str:
-    """Spell a name for a message: as it stands if printable and short, else quoted."""
+    """Show a name in a message: unchanged if printable and short, otherwise quoted."""
     return text if text.isprintable() and len(text) <= most else quote(text)
 
 
 def list_names(names: Iterable[str], most: int) -> str:
-    """Name the first of the names in a file, sorted, on one line, or "nothing"."""
+    """List up to `most` of the names in a file, sorted, on one line, or "nothing"."""
     found = sorted(names)
     return ", ".join(map(plain, found[:most])) + (", ..." if found[most:] else "") or "nothing"
 
 
 def one_line(error: object) -> str:
-    """Spell an error, or what else there is to say, on one line."""
+    """Write an error or any other object on one line."""
     return " ".join(str(error).split())
 
 
 def too_long(caption: str, where: str) -> ValueError:
-    """Make the error of a caption of more than `LONGEST_CAPTION` characters."""
+    """Make the error for a caption of more than `LONGEST_CAPTION` characters."""
     return ValueError(
         f"{where} has a caption of {len(caption):,} characters, expected at most "
-        f"{LONGEST_CAPTION:,}: {quote(caption)}; does a line end or a quotation mark lack?"
+        f"{LONGEST_CAPTION:,}: {quote(caption)}; look for a missing line end or quotation mark"
     )

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what is said of a disk that cannot be written."""
+"""Atomic replacement of files, and the errors of disks that cannot be written."""
 
 import os
 import shutil
@@ -12,10 +12,10 @@ from jaxcap.files.text import one_line
 
 @contextmanager
 def replacing(path: AnyPath) -> Iterator[Path]:
-    """Give a path beside `path` to write to; what is written there takes its place at the end.
+    """Give a path beside `path` to write to; on success it replaces `path`.
 
-    On an error the file that was there stays, and nothing is left beside it. The error of a full
-    disk, which names no file, is made to name this one.
+    On an error the old file stays, and the partial file is deleted. The error of a full disk,
+    which names no file, is given the name of this one.
     """
     path = Path(path)
     partial = path.with_name(f".partial-{path.name}")
@@ -27,19 +27,19 @@ def replacing(path: AnyPath) -> Iterator[Path]:
             error.filename = str(path)
         raise
     finally:
-        # Where nothing can be written there is nothing to delete either.
+        # On a disk that cannot be written there is nothing to delete.
         with suppress(OSError):
             partial.unlink()
 
 
 @contextmanager
 def writing(where: AnyPath, remedy: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Raise the error of `unwritable` in place of any other about a disk.
+    """Replace errors about a disk by that of `unwritable`.
 
     Args:
-        where: the file or folder that is written.
-        remedy: what to do.
-        kinds: of errors that mean the same, beside OSError.
+        where: the file or folder being written.
+        remedy: what to do, for the message.
+        kinds: types of errors to replace, besides OSError.
 
     Raises:
         OSError: in place of an OSError or one of `kinds`.
@@ -51,14 +51,14 @@ def writing(where: AnyPath, remedy: str, *kinds: type[Exception]) -> Iterator[No
 
 
 def unwritable(where: AnyPath, error: Exception, remedy: str) -> OSError:
-    """Make the error of a disk that is full, broken or read-only, with the system's reason."""
+    """Make the error for a disk that is full, broken or read-only, with the system's reason."""
     number = error.errno if isinstance(error, OSError) else None
     reason = os.strerror(number) if number else one_line(error)
     return OSError(f"{where}: cannot be written ({reason}): {remedy}")
 
 
 def check_room(folder: AnyPath, nbytes: int) -> None:
-    """Raise an OSError if a folder's disk has no room for so many bytes."""
+    """Raise an OSError if the disk of a folder has fewer than `nbytes` free."""
     free = shutil.disk_usage(folder).free
     if free < nbytes:
         raise OSError(f"{free / 1e6:.1f} MB are free, {nbytes / 1e6:.1f} MB are needed")

@@ -1,1 +1,1 @@
-"""What `jaxcap.prepare` does: caption files and photos in, a data folder out."""
+"""Preparation of data: from caption files and photos to a data folder."""

@@ -1,14 +1,14 @@
-"""Captions of one's own images, in the file formats that people have them in.
+"""Readers of caption files, in five formats.
 
     COCO        `captions_*.json`: {"images": [{"id", "file_name"}], "annotations": [{"image_id",
                 "caption"}]}
     Karpathy    `dataset_*.json`: {"images": [{"filename", "filepath"?, "split", "sentences":
-                [{"raw"}]}]}; its splits are kept, `restval` counting as train
+                [{"raw"}]}]}; its splits are kept, with `restval` as train
     Flickr8k    `Flickr8k.token.txt`: `image.jpg#0<TAB>caption`
     CSV         `captions.txt`: a header `image,caption`, then a row a caption
     TSV         `image.jpg<TAB>caption`, or `image.jpg<TAB>caption<TAB>split`
 
-All are UTF-8; a byte-order mark is passed over. The format is told from the content.
+All are UTF-8; a byte-order mark is skipped. The content determines the format.
 """
 
 import csv
@@ -34,13 +34,13 @@ _KARPATHY_FORM = (
 
 @dataclass
 class CaptionedImage:
-    """An image of a caption file.
+    """Image of a caption file.
 
     Attributes:
-        name: as the file gives it.
-        captions: with single spaces between words, each once, none empty.
-        split: None if the file has none.
-        raw: the captions as the file gives them, repeated ones too.
+        name: name in the file.
+        captions: the different captions, not empty, with single spaces between words.
+        split: split in the file; None if it gives none.
+        raw: the captions unchanged, including repeated ones.
     """
 
     name: str
@@ -51,13 +51,13 @@ class CaptionedImage:
 
 @dataclass(frozen=True)
 class CaptionFile:
-    """What a caption file holds.
+    """Contents of a caption file.
 
     Attributes:
         format: "coco", "karpathy", "flickr8k", "csv" or "tsv".
-        images: in the order in which the file first names them.
-        empty: captions that were left out because nothing but white space is in them.
-        repeated: captions that were left out because the image has the same one already.
+        images: the images, in the order in which the file first names them.
+        empty: number of captions left out because they are only white space.
+        repeated: number of captions left out because they repeat one of the same image.
     """
 
     format: str
@@ -71,14 +71,14 @@ def read_caption_file(path: AnyPath) -> CaptionFile:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not UTF-8, of no known format, or an entry is not of its format; the
-            message names the file and the entry, and for JSON shows the form expected.
-        OSError: it cannot be read.
+        ValueError: the file is not UTF-8 or of no known format, or an entry is wrong; the message
+            names the file and the entry, and for JSON shows the expected form.
+        OSError: the file cannot be read.
     """
     path = Path(path)
     text = read_text(path, expected="one with captions")
     if not text.strip():
-        raise ValueError(f"{path}: is empty, expected captions")
+        raise ValueError(f"{path}: is empty, expected captions; copy or download it again")
     if text.lstrip()[0] in "{[":
         name, entries = _json_entries(path, text)
     else:
@@ -91,7 +91,7 @@ def read_caption_file(path: AnyPath) -> CaptionFile:
         if split is not None:
             if found.split not in (None, split):
                 raise ValueError(
-                    f"{path}: {plain(image)} is in the splits {found.split} and {split}"
+                    f"{path}: {plain(image)} is in the splits {found.split} and {split}; keep one"
                 )
             found.split = split
         if caption is None:
@@ -129,7 +129,7 @@ def _json_entries(path: Path, text: str) -> tuple[str, Iterator[Entry]]:
 
 
 def _field(path: Path, entry: Any, where: str, name: str, kind: type | tuple, form: str) -> Any:
-    """One field of a JSON entry, checked."""
+    """Return a field of a JSON entry, checked."""
     if not isinstance(entry, dict) or name not in entry:
         fault = f"has no {name!r}: {quote(entry)}"
     elif not isinstance(entry[name], kind) or isinstance(entry[name], bool):
@@ -146,18 +146,20 @@ def _coco_entries(path: Path, value: dict[str, Any]) -> Iterator[Entry]:
         number = _field(path, image, where, "id", (int, str), _COCO_FORM)
         if number in names:
             raise ValueError(
-                f"{path}: {where} has the id {quote(number)} of {plain(names[number])} once more"
+                f"{path}: {where} repeats the id {quote(number)} of {plain(names[number])}; give "
+                "each image its own id"
             )
         names[number] = _field(path, image, where, "file_name", str, _COCO_FORM)
         yield names[number], None, None
     if not isinstance(value["annotations"], list):
-        raise ValueError(f"{path}: annotations is no list; expected the form {_COCO_FORM}")
+        raise ValueError(f"{path}: annotations is not a list; expected the form {_COCO_FORM}")
     for i, annotation in enumerate(value["annotations"]):
         where = f"annotations[{i}]"
         number = _field(path, annotation, where, "image_id", (int, str), _COCO_FORM)
         if number not in names:
             raise ValueError(
-                f"{path}: {where} is of image_id {quote(number)}, which is not in images"
+                f"{path}: {where} has image_id {quote(number)}, which is not in images; add the "
+                "image or remove the annotation"
             )
         yield names[number], _field(path, annotation, where, "caption", str, _COCO_FORM), None
 
@@ -192,18 +194,18 @@ def _text_entries(path: Path, text: str) -> tuple[str, Iterator[Entry]]:
         if "#" in image and image.rpartition("#")[2].isdigit():
             return "flickr8k", _tab_entries(path, text, numbered=True)
         return "tsv", _tab_entries(path, text, numbered=False)
-    # A header is short, and only so much of a line is a field to `csv`.
+    # A header is short, and `csv` limits the length of a field.
     header = next(csv.reader([first[:1000]]))
     if {"image", "caption"} <= set(header):
         return "csv", _csv_entries(path, text)
     raise ValueError(
-        f"{path}: of no known format: its first line is {quote(first)}; expected JSON, "
+        f"{path}: has no known format: its first line is {quote(first)}; expected JSON, "
         "'image.jpg#0<TAB>caption', 'image.jpg<TAB>caption', or a header 'image,caption'"
     )
 
 
 def _tab_entries(path: Path, text: str, *, numbered: bool) -> Iterator[Entry]:
-    # Not splitlines, which also breaks at characters that may stand in a caption.
+    # Not splitlines, which also breaks at characters that a caption may contain.
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.rstrip("\r")
         if not line.strip():
@@ -227,17 +229,17 @@ def _csv_entries(path: Path, text: str) -> Iterator[Entry]:
             row = next(rows, None)
         except csv.Error as error:
             raise ValueError(
-                f"{path}: line {rows.line_num} is no CSV: {error}; is a quotation mark left open?"
+                f"{path}: line {rows.line_num} is not CSV: {error}; look for an open quotation mark"
             ) from None
         if row is None:
             return
         image, caption = row.get("image"), row.get("caption")
         if not image or not image.strip() or caption is None:
             raise ValueError(
-                f"{path}: line {rows.line_num} has no image or no caption, expected both"
+                f"{path}: line {rows.line_num} lacks an image or a caption, expected both"
             )
         if None in row:
-            # A caption with commas that nobody quoted, as in some copies of captions.txt.
+            # A caption with unquoted commas, as in some copies of captions.txt.
             caption = ",".join([caption, *row[None]])  # pyright: ignore[reportArgumentType]
         split = row.get("split")
         where = f"line {rows.line_num}"

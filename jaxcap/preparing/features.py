@@ -1,4 +1,4 @@
-"""Image files to rows of a feature store, decoding one batch while the one before is encoded."""
+"""From image files to rows of a feature store; one batch is decoded while the last is encoded."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ Pixels = UInt8[np.ndarray, "S S 3"]
 
 @runtime_checkable
 class ImageEncoder(Protocol):
-    """What is asked of an encoder here; `jaxcap.vision.encoder.Encoder` offers it."""
+    """Interface of an encoder, which `jaxcap.vision.encoder.Encoder` implements."""
 
     @property
     def feature_dim(self) -> int:
@@ -29,11 +29,11 @@ class ImageEncoder(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What the features depend on."""
+        """Describe what the features depend on, in plain JSON."""
         ...
 
     def prepare(self, image: RGB) -> Pixels:
-        """Bring a picture to the size that `encode_prepared` takes."""
+        """Resize a picture for `encode_prepared`."""
         ...
 
     def encode_prepared(
@@ -46,18 +46,18 @@ class ImageEncoder(Protocol):
 def encode_images(
     paths: Sequence[Path], encoder: ImageEncoder, store: FeatureStore, *, strict: bool = False
 ) -> Iterator[int]:
-    """Encode the images that a store does not have yet.
+    """Encode the images that a store lacks.
 
-    Pillow decodes in threads; in memory are the prepared pictures of two batches.
+    Pillow decodes in threads. The prepared pictures of two batches are in memory.
 
     Args:
-        paths: of the images, one a row of the store.
-        encoder: what makes the features.
-        store: where they are kept; images that cannot be read are noted there.
-        strict: take an image that cannot be read as an error.
+        paths: paths of the images, one a row of the store.
+        encoder: encoder of the features.
+        store: store of the features, which also records unreadable images.
+        strict: fail on an unreadable image.
 
     Yields:
-        The number of images in each batch, when it is safely kept.
+        The number of images in each batch, once it is on disk.
 
     Raises:
         ValueError: an image cannot be read, and `strict` is true. Batches before it are kept.
@@ -88,7 +88,7 @@ def encode_images(
 
 
 def _decode(path: Path, encoder: ImageEncoder) -> Pixels | str:
-    """A prepared picture, or why there is none."""
+    """Return the prepared picture, or the reason why it is unreadable."""
     try:
         return encoder.prepare(open_image(path))
     except (OSError, ValueError) as error:
@@ -99,7 +99,7 @@ def _encode(pictures: Sequence[Pixels | str], encoder: ImageEncoder, batch_size:
     readable = [picture for picture in pictures if not isinstance(picture, str)]
     features = np.zeros((len(pictures), encoder.feature_dim), np.float32)
     if readable:
-        # Black for what cannot be read keeps the batch's shape, and its program.
+        # Black in place of unreadable pictures keeps the batch's shape, and so its program.
         black = np.zeros_like(readable[0])
         whole = [black if isinstance(picture, str) else picture for picture in pictures]
         features[:] = encoder.encode_prepared(np.stack(whole), batch_size=batch_size).pooled
@@ -109,6 +109,6 @@ def _encode(pictures: Sequence[Pixels | str], encoder: ImageEncoder, batch_size:
 def _check(unreadable: dict[int, str], store: FeatureStore, strict: bool) -> None:
     if strict and unreadable:
         raise ValueError(
-            f"{unreadable[min(unreadable)]}; {store.num_done} images are done and kept: run the "
-            "same command again when it is mended, or without `strict` to leave it out"
+            f"{unreadable[min(unreadable)]}; {store.num_done} images are done and kept: fix this "
+            "one and run the same command again, or run it without `strict` to leave it out"
         )

@@ -1,7 +1,7 @@
-"""What a preparation will do, settled before the first image is opened.
+"""Plan of a preparation, made before the first image is opened.
 
-Captions are read and split into words, images assigned to splits and found, the vocabulary chosen,
-so that whatever is wrong with them shows in seconds and not after hours of encoding.
+Captions are read and split into words, images are found and assigned to splits, and the vocabulary
+is chosen. So a fault in any of them shows in seconds, not after hours of encoding.
 """
 
 import dataclasses
@@ -34,23 +34,23 @@ _LISTED = 5
 
 @dataclass(frozen=True)
 class PreparationConfig:
-    """What is to be prepared, and how.
+    """Settings of a preparation.
 
     Attributes:
         images: folder of the images.
         captions: the caption file.
         output: the data folder to write.
-        name: the data set's name; None for that of `output`.
-        splits: what is said of splits.
+        name: name of the data set; None for the name of `output`.
+        splits: how to assign images to splits.
         tokenizer: one of `jaxcap.text.words.TOKENIZERS`.
-        min_count: how often a word must stand in the training captions.
-        max_length: words that a caption is cut to.
-        pca: directions to reduce features to; None for none.
-        encoder: name of the network that makes the features.
-        encoder_weights: file of its weights; None for those that ship with jaxcap.
+        min_count: least occurrences of a word in the training captions.
+        max_length: most words of a caption; longer ones are cut.
+        pca: number of PCA features to write as well; None for none.
+        encoder: name of the encoder.
+        encoder_weights: file of its weights; None for those shipped with jaxcap.
         batch_size: images encoded at a time.
-        strict: take a missing or unreadable image as an error.
-        overwrite: replace the data folder that `output` holds.
+        strict: fail on a missing or unreadable image.
+        overwrite: replace the data folder in `output`.
     """
 
     images: AnyPath
@@ -69,7 +69,7 @@ class PreparationConfig:
     overwrite: bool = False
 
     def expanded(self) -> "PreparationConfig":
-        """Spell out `~` in paths."""
+        """Expand `~` in the paths."""
         paths = {
             field: Path(getattr(self, field)).expanduser()
             for field in ("images", "captions", "output")
@@ -78,29 +78,29 @@ class PreparationConfig:
 
 
 class PlannedImage(NamedTuple):
-    """An image that will be a row of a split's features, and its captions as words."""
+    """Image that becomes a row of a split's features, and its captions as words."""
 
     name: str
     path: Path
     split: str
     raw: tuple[str, ...]
-    """The captions as people wrote them, repeated ones too."""
+    """Original captions, including repeated ones."""
     captions: tuple[tuple[str, ...], ...]
     num_cut: int
-    """How many of the captions were longer."""
+    """Number of captions that were cut."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A preparation, settled.
+    """Plan of a preparation.
 
     Attributes:
-        config: what was asked for.
-        images: those to encode, all of train and then all of val.
-        vocabulary: of the training captions.
-        coverage: how much of each split's captions the vocabulary knows.
-        notes: lines that say what was read, and what was left out of it.
-        missing: names of images that are not there.
+        config: the settings.
+        images: images to encode, first all of train, then all of val.
+        vocabulary: vocabulary of the training captions.
+        coverage: how much of each split's captions the vocabulary covers.
+        notes: lines that say what was read and what was left out.
+        missing: names of missing images.
     """
 
     config: PreparationConfig
@@ -111,14 +111,14 @@ class Plan:
     missing: tuple[str, ...]
 
     def of_split(self, split: str) -> list[PlannedImage]:
-        """The images of one split, in order."""
+        """List the images of one split, in order."""
         return [image for image in self.images if image.split == split]
 
     def without(self, rows: Collection[int]) -> "Plan":
-        """The same without the images of some rows, their captions and words.
+        """Drop the images of some rows, with their captions and words.
 
         Raises:
-            ValueError: nothing is left of a split.
+            ValueError: a split has no images left.
         """
         if not rows:
             return self
@@ -126,7 +126,7 @@ class Plan:
         return dataclasses.replace(self, **_choose(self.config, images))
 
     def describe(self) -> list[str]:
-        """Say what will be written, a line each."""
+        """Describe what will be written, in lines."""
         counts = "; ".join(
             f"{split}: {len(images):,} images, {sum(len(i.captions) for i in images):,} captions"
             for split in SPLITS
@@ -141,7 +141,7 @@ class Plan:
         ]
 
     def tables(self, split: str) -> SplitTables:
-        """Number a split's captions."""
+        """Convert the captions of a split to ids, with its images."""
         images = self.of_split(split)
         length = self.config.max_length + 2
         captions = [
@@ -157,12 +157,12 @@ class Plan:
 
 
 def plan_preparation(config: PreparationConfig) -> Plan:
-    """Settle a preparation.
+    """Plan a preparation.
 
     Raises:
-        FileNotFoundError: the caption file, the folder of images, or all of its images are missing.
-        ValueError: the caption file or the splits are not as expected, no word is common enough,
-            or an image is missing and `config.strict` is true.
+        FileNotFoundError: the caption file, the folder of images, or every image is missing; or one
+            image is, and `config.strict` is true.
+        ValueError: the caption file or the splits are wrong, or no word is common enough.
     """
     config = config.expanded()
     file = read_caption_file(config.captions)
@@ -172,7 +172,7 @@ def plan_preparation(config: PreparationConfig) -> Plan:
     }
     captioned = [image for image in file.images if words[image.name]]
     if not captioned:
-        raise ValueError(f"{config.captions}: no image has a caption, expected some")
+        raise ValueError(f"{config.captions}: no image has a caption, expected at least one")
     assignment = assign_splits(captioned, config.splits)
     found = find_images(config.images, [image.name for image in file.images])
     planned = [image.name for split in SPLITS for image in assignment.images[split]]
@@ -209,14 +209,17 @@ def _plan_image(
 
 
 def _choose(config: PreparationConfig, images: Sequence[PlannedImage]) -> dict:
-    """The fields of a plan that depend on which images it has."""
+    """Compute the fields of a plan that depend on its images."""
     captions = {
         split: [words for image in images if image.split == split for words in image.captions]
         for split in SPLITS
     }
     for split, found in captions.items():
         if not found:
-            raise ValueError(f"{config.images}: no image of the split {split} is there and whole")
+            raise ValueError(
+                f"{config.images}: every image of the split {split} is missing or unreadable; "
+                "check the folder"
+            )
     vocabulary = choose_words(captions["train"], config.min_count)
     coverage = {split: measure_coverage(captions[split], vocabulary) for split in SPLITS}
     return {"images": tuple(images), "vocabulary": vocabulary, "coverage": coverage}
@@ -229,12 +232,12 @@ def _check_missing(
     if len(missing) == len(planned):
         raise FileNotFoundError(
             f"no images in {config.images}: none of the {len(planned)} that {config.captions} "
-            f"names is there ({some}), and {found.others} other files are"
+            f"names is there ({some}), only {found.others} other files; check `images`"
         )
     if config.strict and missing:
         raise FileNotFoundError(
             f"{config.images}: {len(missing)} of {len(planned)} images are missing: {some}; "
-            "without `strict` they are left out"
+            "run without `strict` to leave them out"
         )
 
 
@@ -246,7 +249,7 @@ def _notes(
     assignment: Assignment,
     found: FoundImages,
 ) -> tuple[str, ...]:
-    """Say what was read; what is nought goes unsaid."""
+    """Describe what was read, without counts of zero."""
     read = sum(map(len, words.values()))
     wordless = sum(len(image.captions) for image in file.images) - read
     left_out = Counter(
@@ -264,5 +267,5 @@ def _notes(
     if left_out:
         notes.append("left out: " + ", ".join(f"{n:,} {what}" for what, n in left_out.items()))
     if found.others:
-        notes.append(f"passed over: {found.others:,} files in {config.images} without a caption")
+        notes.append(f"skipped: {found.others:,} files in {config.images} without a caption")
     return tuple(notes)

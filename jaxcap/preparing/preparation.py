@@ -1,9 +1,9 @@
 """From images and captions to a data folder in the course's layout.
 
-Beside the output `NAME` stands a folder `.NAME.partial` while the work is going on: it holds the
-features encoded so far, so that the same command goes on after a kill, and at the end the finished
-data folder, which is renamed into place. So there is a whole output or none, and after a kill the
-same bytes as without.
+Until the output `NAME` is complete, the folder `.NAME.partial` beside it holds the features encoded
+so far. The same command resumes from them after a kill. At the end the finished data folder is
+renamed into place, so the output is complete or absent. A resumed preparation writes the same bytes
+as an uninterrupted one.
 """
 
 import shutil
@@ -43,12 +43,12 @@ _CHUNK_ROWS = 1024
 
 @dataclass(frozen=True)
 class Prepared:
-    """A preparation that is done.
+    """Result of a preparation.
 
     Attributes:
         folder: the data folder.
-        plan: what it holds.
-        unreadable: images that were left out, with the reason.
+        plan: plan of its contents, without unreadable images.
+        unreadable: images left out as unreadable, with the reason.
         variance: the share of the variance that PCA kept; None without PCA.
     """
 
@@ -59,19 +59,19 @@ class Prepared:
 
 
 class Preparation:
-    """A preparation under way; a context manager, which lets go of the files at the end.
+    """Preparation in progress; a context manager, which closes its files at the end.
 
-    Until then no other preparation of the same output can begin.
+    It holds a lock: no other process can prepare the same output at the same time.
 
     Args:
-        plan: what to do.
-        encoder: what makes the features.
+        plan: the plan.
+        encoder: encoder of the features.
 
     Attributes:
         store: the features so far.
 
     Raises:
-        FileExistsError: the output is there, and is not to be or must not be replaced.
+        FileExistsError: the output exists, and may not be replaced.
         ValueError: there are too few images for PCA.
         BlockingIOError: another process prepares the same output; the message names it.
         OSError: the folder cannot be written.
@@ -106,7 +106,7 @@ class Preparation:
         self._held.close()
 
     def encode(self) -> Iterator[int]:
-        """Encode what the store lacks; yields and raises as `encode_images`.
+        """Encode the images that the store lacks; yield and raise as `encode_images`.
 
         Raises:
             OSError: the folder cannot be written.
@@ -118,15 +118,15 @@ class Preparation:
             )
 
     def _writing(self, *kinds: type[Exception]) -> AbstractContextManager[None]:
-        """Name the output in the error of a full or broken disk, an OSError or one of `kinds`."""
-        remedy = "make room or give another `output`; the same command goes on from here"
+        """Name the output in errors of a full or broken disk: OSErrors and `kinds`."""
+        remedy = "free space or give another `output`; the same command then resumes"
         return writing(self._output, remedy, *kinds)
 
     def finish(self) -> Prepared:
-        """Write the data folder and put it in its place.
+        """Write the data folder and move it into place.
 
         Raises:
-            ValueError: no image of a split could be read.
+            ValueError: every image of a split is unreadable.
             OSError: the folder cannot be written.
         """
         unreadable = self.store.unreadable
@@ -134,7 +134,7 @@ class Preparation:
         names = {self._plan.images[row].name: unreadable[row] for row in sorted(unreadable)}
         made = self._partial / "output"
         shutil.rmtree(made, ignore_errors=True)
-        # HDF5 may find out on closing a file that the disk is full.
+        # HDF5 may notice a full disk only on closing a file.
         with self._writing(RuntimeError):
             made.mkdir()
             variance = self._write(made, plan)
@@ -182,7 +182,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class _Chunks(Iterable[Float[np.ndarray, "n D"]]):
-    """Some rows of features that are larger than memory, some at a time."""
+    """Some rows of features larger than memory, chunk by chunk."""
 
     features: np.ndarray
     rows: np.ndarray
@@ -193,16 +193,16 @@ class _Chunks(Iterable[Float[np.ndarray, "n D"]]):
 
 
 def check_output(output: AnyPath, *, overwrite: bool) -> None:
-    """Refuse to write over anything but, where that is asked for, an earlier data folder.
+    """Refuse to overwrite anything except, with `overwrite`, an earlier data folder.
 
     Raises:
-        FileExistsError: something is there that must stay.
+        FileExistsError: the output exists and may not be replaced.
     """
     output = Path(output).expanduser()
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not output.is_dir():
-        raise FileExistsError(f"{output}: is a file, give a folder as `output`")
+        raise FileExistsError(f"{output}: is a file; give a folder as `output`")
     ours = {CAPTIONS_FILE, VOCABULARY_FILE, DATASET_FILE, PCA_FILE, REPORT_FILE, ".DS_Store"}
     for split in SPLITS:
         ours |= {features_file(split, True), features_file(split, False)}
@@ -210,11 +210,11 @@ def check_output(output: AnyPath, *, overwrite: bool) -> None:
     foreign = sorted({path.name for path in output.iterdir()} - ours)
     if foreign:
         raise FileExistsError(
-            f"{output}: holds {foreign[0]!r}, which no preparation wrote: give another `output`"
+            f"{output}: holds {foreign[0]!r}, which no preparation wrote; give another `output`"
         )
     if not overwrite:
         raise FileExistsError(
-            f"{output}: already holds a data set: replace it by `overwrite`, or give another "
+            f"{output}: already holds a data set; replace it with `overwrite`, or give another "
             "`output`"
         )
 

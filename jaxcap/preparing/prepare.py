@@ -1,4 +1,4 @@
-"""Prepare a data set from its first file to its last, and say what is done."""
+"""The whole preparation of a data set, with its progress."""
 
 import sys
 import time
@@ -19,23 +19,24 @@ _NAMED = 10
 def prepare(
     config: PreparationConfig, encoder: ImageEncoder | None = None, *, verbose: bool = False
 ) -> Prepared:
-    """Make a data folder of images and captions.
+    """Prepare a data folder from images and captions.
 
-    A preparation that was stopped goes on where it was. Warns of images that are left out.
+    A stopped preparation resumes. Images that are left out cause a warning.
 
     Args:
-        config: what to prepare, and how.
-        encoder: what makes the features; None for the one that `config` names.
+        config: the settings.
+        encoder: encoder of the features; None for the one that `config` names.
         verbose: print what is read and written, and show a progress bar on a terminal.
 
     Returns:
-        What was prepared.
+        The data folder, its plan, and the images left out.
 
     Raises:
-        FileNotFoundError: the caption file, the folder of images, or all of its images are missing.
-        FileExistsError: the output is there, and is not to be or must not be replaced.
-        ValueError: a file or a setting is wrong, or an image with `config.strict`.
-        OSError: a file cannot be read, or the output not be written.
+        FileNotFoundError: the caption file, the folder of images, or every image is missing; or one
+            image is, with `config.strict`.
+        FileExistsError: the output exists, and may not be replaced.
+        ValueError: a file or a setting is wrong; or an image is unreadable, with `config.strict`.
+        OSError: a file cannot be read, or the output cannot be written.
     """
     check_output(config.output, overwrite=config.overwrite)
     plan = plan_preparation(config)
@@ -48,7 +49,7 @@ def prepare(
             _encode(preparation, len(plan.images), verbose)
         except KeyboardInterrupt:
             if verbose:
-                print("stopped: the same command goes on from here")
+                print("stopped: run the same command again to resume")
             raise
         done = preparation.finish()
     _warn_of("not readable", [*done.unreadable.values()], verbose)
@@ -61,7 +62,7 @@ def prepare(
 
 
 def _warn_of(what: str, images: Sequence[str], verbose: bool) -> None:
-    """Warn of images that are left out, and name some of them."""
+    """Warn about images that are left out, and name some of them."""
     for image in images[:_NAMED] if verbose else ():
         print(f"{what}: {image}", file=sys.stderr)
     if images:
@@ -73,7 +74,7 @@ def _warn_of(what: str, images: Sequence[str], verbose: bool) -> None:
 
 
 def _encode(preparation: Preparation, total: int, verbose: bool) -> None:
-    """Encode what is missing, and say how fast it went."""
+    """Encode the remaining images, and print the speed."""
     before = preparation.store.num_done
     if verbose:
         _say_what_is_there(preparation.store, total)
@@ -90,6 +91,6 @@ def _encode(preparation: Preparation, total: int, verbose: bool) -> None:
 
 def _say_what_is_there(store: FeatureStore, total: int) -> None:
     if store.begun_again:
-        print("the features of an earlier start are of other images or another encoder: made again")
+        print("the features encoded earlier are of other images or another encoder: starting again")
     elif store.num_done:
-        print(f"resumed: {store.num_done:,} of {total:,} images are encoded already")
+        print(f"resumed: {store.num_done:,} of {total:,} images are already encoded")

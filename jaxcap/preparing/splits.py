@@ -1,7 +1,7 @@
-"""Which split each image is in: always by image, so that no image is in two.
+"""Assignment of images to splits; each image is in at most one.
 
-What the user says goes first: lists of image names, or a share to be drawn. Otherwise the caption
-file's own splits count, and where it has none a share is drawn.
+Your choice comes first: lists of image names, or a share to draw. Without it the splits of the
+caption file are used. If it has none, a share is drawn.
 """
 
 import unicodedata
@@ -21,12 +21,13 @@ DEFAULT_VAL_SHARE = 0.1
 
 @dataclass(frozen=True)
 class SplitChoice:
-    """What the user says of splits; nothing if all is None.
+    """Your choice of splits; none if all fields are None.
 
     Attributes:
-        train_list, val_list: files with an image's name a line.
+        train_list: file with the names of the training images, one a line.
+        val_list: file with the names of the validation images, one a line.
         val_share: share of the images to draw for validation.
-        seed: of that draw.
+        seed: seed of that draw.
     """
 
     train_list: AnyPath | None = None
@@ -40,9 +41,9 @@ class Assignment:
     """Images by split.
 
     Attributes:
-        images: those of `train` and of `val`, in the order of the caption file.
-        source: where the splits come from, in words.
-        left_out: numbers of images in no split that is written, by the reason.
+        images: images of `train` and of `val`, in the order of the caption file.
+        source: source of the splits, in words.
+        left_out: numbers of images in neither split, by reason.
     """
 
     images: dict[str, list[CaptionedImage]]
@@ -54,8 +55,8 @@ def assign_splits(images: Sequence[CaptionedImage], choice: SplitChoice) -> Assi
     """Assign each image to a split.
 
     Args:
-        images: of a caption file.
-        choice: what the user says.
+        images: images of a caption file.
+        choice: your choice of splits.
 
     Raises:
         ValueError: the choice contradicts itself, a list names an image twice or none of the
@@ -65,7 +66,7 @@ def assign_splits(images: Sequence[CaptionedImage], choice: SplitChoice) -> Assi
     lists = {"train": choice.train_list, "val": choice.val_list}
     if any(lists.values()):
         if choice.val_share is not None or not all(lists.values()):
-            raise ValueError("`train_list` and `val_list` go together, and without `val_share`")
+            raise ValueError("give `train_list` and `val_list` together, without `val_share`")
         by_name = _read_lists({s: path for s, path in lists.items() if path is not None})
         splits = [by_name.get(_normal(image.name)) for image in images]
         source, none = "split lists", "in neither list"
@@ -83,7 +84,7 @@ def assign_splits(images: Sequence[CaptionedImage], choice: SplitChoice) -> Assi
     for split, found in assigned.items():
         if not found:
             raise ValueError(
-                f"no image is in the split {split}, by {source}: give `train_list` and "
+                f"no image is in the split {split}, by {source}; give `train_list` and "
                 "`val_list`, or a `val_share`"
             )
     reasons = {"of the split test": splits.count("test"), none: splits.count(None)}
@@ -98,9 +99,7 @@ def _read_lists(paths: dict[str, AnyPath]) -> dict[str, str]:
         for line in filter(None, map(str.strip, text.replace("\r", "\n").split("\n"))):
             name = _normal(line)
             if by_name.setdefault(name, split) != split:
-                raise ValueError(
-                    f"{path}: {plain(line)} is in the other list too; keep it in one of the two"
-                )
+                raise ValueError(f"{path}: {plain(line)} is in the other list too; keep it in one")
     return by_name
 
 
@@ -112,7 +111,7 @@ def _draw(count: int, share: float, seed: int) -> list[str | None]:
     if not 0 < share < 1:
         raise ValueError(f"`val_share` is {share:g}, expected a share between 0 and 1")
     order = np.asarray(jax.random.permutation(jax.random.key(seed), count))
-    # One image at least, however small the share, and never all.
+    # At least one image, however small the share, and never all.
     num_val = min(max(round(share * count), 1), count - 1)
     splits: list[str | None] = ["train"] * count
     for place in order[:num_val].tolist():

@@ -1,16 +1,14 @@
-"""Features of many images while they are computed: on disk batch by batch, to go on after a kill.
+"""Features on disk while they are computed, batch by batch, so that a kill loses at most one batch.
 
 A store is a folder with
 
     features.npy   (R, D) float32, a row an image
-    done.jsonl     one line with what all depends on, then a line for each batch that is done:
-                   its number, digests of its images and of its features, and the rows that could
-                   not be read
+    done.jsonl     one line with what all features depend on, then a line for each finished batch:
+                   its number, digests of its images and of its features, and its unreadable rows
 
-Batches are fixed by number: batch b is the rows from b * batch_size on. A line is written after
-the features it speaks of are on disk, and a last line that was cut is no line, so that whatever
-moment the process dies at, what is marked done is done. A batch whose features are no longer what
-was written is done again.
+Batch b is the rows from b * batch_size. Its line is written after its features are on disk, and an
+incomplete last line is ignored. So a batch marked done is done, whenever the process is killed. A
+batch whose features have changed since is encoded again.
 """
 
 import hashlib
@@ -31,19 +29,19 @@ _FEATURES, _DONE = "features.npy", "done.jsonl"
 
 
 class FeatureStore:
-    """The features of R images, some of which may be computed already.
+    """Features of R images, some of which may be computed already.
 
     Args:
-        folder: of the store; made if missing.
-        images: what tells each image from another, in the order of rows: name and size.
-        width: of the features, D.
+        folder: folder of the store; created if missing.
+        images: name and size in bytes of each image, in the order of rows.
+        width: width of the features, D.
         batch_size: images a batch.
-        depends_on: what the features depend on beside the images, plain JSON. A store that was
-            begun under another value, or for another number of images, is begun again.
+        depends_on: what the features depend on besides the images, in plain JSON. A store with
+            another value, or with another number of images, is started again.
 
     Attributes:
-        begun_again: whether there was such a store.
-        unreadable: rows that could not be read, with the reason.
+        begun_again: whether an old store was started again.
+        unreadable: unreadable rows, with the reason.
     """
 
     def __init__(
@@ -80,34 +78,34 @@ class FeatureStore:
                 folder / _FEATURES, "w+", np.float32, (len(images), width)
             )
             _reserve(folder / _FEATURES)
-        # Written anew, so that a line that was cut does not spoil the one after it.
+        # Rewritten, so that an incomplete line does not spoil the next one.
         text = "".join(json.dumps(line) + "\n" for line in [header, *whole])
         with replacing(folder / _DONE) as partial:
             partial.write_text(text, encoding="ascii")
 
     @property
     def num_done(self) -> int:
-        """Number of images whose batch is done."""
+        """Number of images in finished batches."""
         return sum(len(self.rows(batch)) for batch in self._done)
 
     def pending(self) -> Iterator[int]:
-        """The numbers of the batches to do, in order."""
+        """Iterate over the numbers of the remaining batches, in order."""
         return (batch for batch in range(len(self._digests)) if batch not in self._done)
 
     def rows(self, batch: int) -> range:
-        """The rows of a batch."""
+        """Return the rows of a batch."""
         start = batch * self.batch_size
         return range(start, min(start + self.batch_size, len(self.features)))
 
     def write(
         self, batch: int, features: Float[np.ndarray, "N D"], unreadable: Mapping[int, str]
     ) -> None:
-        """Keep a batch for good.
+        """Write a batch to disk and mark it done.
 
         Args:
-            batch: its number.
-            features: a row an image; those of unreadable ones do not matter.
-            unreadable: rows of the store, with the reason.
+            batch: number of the batch.
+            features: (N, D), a row an image; rows of unreadable images are ignored.
+            unreadable: unreadable rows of the store, with the reason.
         """
         rows = self.rows(batch)
         self.features[rows.start : rows.stop] = features
@@ -125,7 +123,7 @@ class FeatureStore:
         self._mark(line)
 
     def close(self) -> None:
-        """Let go of the features; the store stays on disk."""
+        """Close the features; the store stays on disk."""
         vars(self).pop("features", None)
 
     def _read_lines(self) -> list[Any]:
@@ -141,10 +139,10 @@ class FeatureStore:
         return lines
 
     def _is_whole(self, line: Any) -> bool:
-        """Whether a line speaks of a batch that there is, as its images and features are now."""
+        """Say whether a line matches the present images and features of its batch."""
         try:
             batch = line["batch"]
-            # An image that was replaced since has another size, and its batch is done again.
+            # A replaced image has another size, so its batch is encoded again.
             return (
                 batch >= 0
                 and line["images"] == self._digests[batch]
@@ -163,9 +161,9 @@ class FeatureStore:
 
 
 def _open_features(path: Path, shape: tuple[int, int]) -> np.memmap | None:
-    """The file, if it is there and as it was made."""
+    """Open the file if it exists with the right type and shape."""
     try:
-        # No pickle is read: NumPy maps plain numbers only.
+        # No pickle is read: NumPy maps only plain numbers.
         features = np.lib.format.open_memmap(path, "r+")
     except (OSError, ValueError):
         return None
@@ -177,7 +175,7 @@ def _digest(content: bytes) -> str:
 
 
 def _reserve(path: Path) -> None:
-    """Take the space of a sparse file now: a full disk is an error here and a crash later."""
+    """Reserve the space of a sparse file: a full disk is an error here but a crash later."""
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

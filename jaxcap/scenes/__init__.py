@@ -1,7 +1,7 @@
 """The embedded data set: drawn scenes with captions whose truth can be checked.
 
-`world` says what a scene is, `drawing` draws it, `language` captions it, `truth` checks a caption
-against it, and `dataset` writes all of it in the course's layout.
+`world` defines scenes, `drawing` draws them, `language` captions them, `truth` checks captions
+against them, and `dataset` writes the data set in the course's layout.
 """
 
 from jaxcap.scenes.dataset import NAME, ensure_scenes, open_picture, picture, scene_of_url

@@ -1,7 +1,7 @@
-"""The six backgrounds: pale gradients with a few decorations, so that things stand out.
+"""The six backgrounds: gradients with a few decorations, on which things stand out.
 
-A background comes in a fixed number of variants that differ in their decorations. Colours of
-things are strong; those here are pale or very dark, and nothing here has a dark outline.
+A background has a fixed number of variants, with different decorations. Things have strong colours
+and a dark outline; backgrounds have pale or very dark colours and no outlines.
 """
 
 import functools
@@ -23,14 +23,14 @@ Canvas = ImageDraw.ImageDraw
 
 @functools.lru_cache(maxsize=512)
 def backdrop(name: str, variant: int, side: int) -> Image.Image:
-    """Return a background as an RGB picture of `side` by `side` pixels; do not write into it."""
+    """Return a background as an RGB picture of `side` by `side` pixels; do not modify it."""
     chance = random.Random(f"backdrop {name} {variant}")
     picture = _PAINTERS[name](side * _OVERSAMPLING, chance)
     return picture.reduce(_OVERSAMPLING)
 
 
 def _gradient(side: int, *stops: tuple[float, Colour]) -> Image.Image:
-    """Return a vertical gradient through colours at given heights, 0 at the top and 1 below."""
+    """Return a vertical gradient through colours at heights from 0 at the top to 1 below."""
     heights = [height for height, _ in stops]
     rows = np.linspace(0, 1, side)
     channels = [np.interp(rows, heights, [colour[k] for _, colour in stops]) for k in range(3)]
@@ -39,7 +39,7 @@ def _gradient(side: int, *stops: tuple[float, Colour]) -> Image.Image:
 
 
 def _hill(canvas: Canvas, side: int, base: float, rise: float, phase: float, fill: Colour) -> None:
-    """Fill what lies below a wavy line."""
+    """Fill the area below a wavy line."""
     line = [
         (x * side / 24, side * (base + rise * math.sin(phase + x / 24 * 4.5))) for x in range(25)
     ]
@@ -53,7 +53,7 @@ def _cloud(canvas: Canvas, side: int, x: float, y: float, width: float, fill: Co
 
 
 def _sky(canvas: Canvas, side: int, chance: random.Random, low: float, fill: Colour) -> None:
-    """Put two or three clouds above height `low`."""
+    """Paint two or three clouds above height `low`."""
     for k in range(2 + int(chance.random() * 2)):
         x = (k + 0.15 + 0.7 * chance.random()) / 3
         _cloud(canvas, side, x, low * (0.25 + 0.5 * chance.random()), 0.24, fill)

@@ -1,7 +1,7 @@
-"""The scenes as a data set on disk, in the course's layout, written once into a cache folder.
+"""The scenes as a data set in the course's layout, written once into a cache folder.
 
-The pictures themselves are not kept: a picture's URL, `scenes://val/17`, names its split and index,
-from which it is drawn again.
+Pictures are not stored. The URL of a picture, `scenes://val/17`, gives its split and index, and the
+picture is drawn from them.
 """
 
 import json
@@ -41,20 +41,20 @@ _URL = re.compile(r"scenes://(train|val)/(\d+)")
 
 
 def ensure_scenes(data_dir: AnyPath | None = None) -> Path:
-    """Return the folder that holds the scenes in the course's layout, and write it if need be.
+    """Return the folder of the scenes in the course's layout, and write it if it is missing.
 
-    Several processes may call this at once: each writes a folder of its own, the first to finish
-    renames it into place, and the others discard theirs. A process that is killed leaves at most a
-    folder whose name ends in `.part`, which is never read.
+    Several processes may call this at once. Each writes a separate folder; the first to finish
+    renames it into place, and the others delete theirs. A killed process leaves at most a folder
+    whose name ends in `.part`, which is never read.
 
     Args:
-        data_dir: where to keep the set, in a folder of its own named for its version. The default
-            is the environment variable `JAXCAP_CACHE`, or else the user's cache folder.
+        data_dir: folder in which to keep the set, in a subfolder named after its version. The
+            default is the environment variable `JAXCAP_CACHE`, or your user cache folder.
 
     Raises:
-        OSError: the folder cannot be written, is full, or holds a file of the set's name.
-        ValueError: the set is there, but a file in it is missing or has another size than the one
-            that was written.
+        OSError: the folder cannot be written, its disk is full, or a file has the set's name.
+        ValueError: the set exists, but a file in it is missing or has a different size than when
+            it was written.
     """
     target = (Path(data_dir).expanduser() if data_dir else cache_folder()) / NAME
     if not target.is_dir():
@@ -66,10 +66,10 @@ def ensure_scenes(data_dir: AnyPath | None = None) -> Path:
 
 
 def scene_of_url(url: str) -> Scene:
-    """Return the scene that a URL of the set names.
+    """Return the scene of a URL.
 
     Raises:
-        ValueError: the URL is none of this set.
+        ValueError: the URL is not in this set.
     """
     match = _URL.fullmatch(url)
     if match is None or int(match[2]) >= COUNTS[match[1]]:
@@ -79,24 +79,24 @@ def scene_of_url(url: str) -> Scene:
 
 
 def picture(scene: Scene | str, side: int = SIDE) -> Image.Image:
-    """Draw a scene, given as such or by its URL, as an RGB picture of `side` by `side` pixels.
+    """Draw a scene, or the scene of a URL, as an RGB picture of `side` by `side` pixels.
 
     Raises:
-        ValueError: the URL is none of this set, or the side is too small.
+        ValueError: the URL is not in this set, or the side is too small.
     """
     return draw(scene_of_url(scene) if isinstance(scene, str) else scene, side)
 
 
 def open_picture(url: AnyPath, *, fetch: bool = False) -> Image.Image | str | None:
-    """Open the picture that a data set's URL stands for, upright and in RGB.
+    """Open the picture of a data set's URL, upright and in RGB.
 
     Args:
         url: `scenes://...`, `file://...`, a path, or a URL on the web.
-        fetch: whether to fetch what is on the web.
+        fetch: whether to fetch pictures from the web.
 
     Returns:
-        The picture; or one line that says why there is none; or None for an empty URL, and for
-        what is on the web and is not to be fetched.
+        The picture; or one line with the reason why it cannot be opened; or None for an empty URL,
+        and for a URL on the web without `fetch`.
     """
     url = os.fspath(url)
     try:
@@ -110,7 +110,7 @@ def open_picture(url: AnyPath, *, fetch: bool = False) -> Image.Image | str | No
 
 
 def _write_once(target: Path) -> None:
-    """Write the set beside `target` and rename it, unless another process was faster."""
+    """Write the set beside `target` and rename it, unless another process has done so."""
     target.parent.mkdir(parents=True, exist_ok=True)
     check_room(target.parent, sum(COUNTS.values()) * _BYTES_PER_SCENE)
     part = target.with_name(f"{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
@@ -154,7 +154,7 @@ def _features(scenes: list[Scene]) -> np.ndarray:
 
 def _check(folder: Path) -> None:
     manifest = folder / _MANIFEST
-    remedy = f"delete the folder {folder}, and the next run writes it again"
+    remedy = f"delete the folder {folder}; the next run writes it again"
     try:
         sizes = json.loads(manifest.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

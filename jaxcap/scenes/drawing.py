@@ -1,4 +1,4 @@
-"""A scene as a picture: the background, and on it the things, none touching another."""
+"""Drawing of scenes: the background, and on it the things, none touching another."""
 
 import random
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ _CENTRES = {
 }
 _WIDTHS = {1: 0.0, 2: 0.25, 3: 0.22, 4: 0.2}
 _SINGLE_WIDTHS = {"small": 0.25, "large": 0.44}
-# Offsets in multiples of the things' width: two and four in a row, three in a triangle, so that
-# groups of different counts also differ in outline.
+# Offsets in multiples of the things' width: two and four in a row, three in a triangle, so groups
+# of different counts also differ in outline.
 _ACROSS = {
     1: ((0.0, 0.0),),
     2: ((-0.62, 0.0), (0.62, 0.0)),
@@ -47,7 +47,7 @@ _LAYOUTS = {
 
 
 class Spot(NamedTuple):
-    """One thing of a group: its upper left corner, width and height in pixels, and mirroring."""
+    """One thing of a group: upper left corner, width and height in pixels, and mirroring."""
 
     group: Group
     x: int
@@ -61,17 +61,17 @@ def draw(scene: Scene, side: int = SIDE) -> Image.Image:
 
     Args:
         scene: what to draw.
-        side: width and height in pixels, 96 or more; the pictures of a scene at two sides show
-            the same things at the same places.
+        side: width and height in pixels, 96 or more. Pictures of different sides show the same
+            things in the same places.
 
     Returns:
         An RGB picture of `side` by `side` pixels.
 
     Raises:
-        ValueError: for a side under 96 pixels.
+        ValueError: the side is under 96 pixels.
     """
     if side < _LEAST_SIDE:
-        raise ValueError(f"a scene is drawn at {_LEAST_SIDE} pixels or more, not at {side}")
+        raise ValueError(f"`side` is {side}, expected {_LEAST_SIDE} pixels or more")
     chance = random.Random(f"look {scene.look}")
     picture = backdrop(scene.background, pick(chance, range(VARIANTS)), side).copy()
     for spot in spots(scene, side):
@@ -86,7 +86,7 @@ def pixels(scene: Scene, side: int = SIDE) -> np.ndarray:
 
 
 def spots(scene: Scene, side: int = SIDE) -> tuple[Spot, ...]:
-    """Return where each thing of a scene is drawn."""
+    """Return the spot of each thing of a scene."""
     chance = random.Random(f"spots {scene.look}")
     return tuple(spot for group in scene.groups for spot in _group_spots(group, side, chance))
 

@@ -1,9 +1,9 @@
-"""The sentence forms of captions, and the reader that turns a caption into what it states.
+"""The sentence forms of captions, and the reader that turns a caption into facts.
 
-A form is a row of symbols. G1 and G2 are noun phrases, V1 and V2 the verb that agrees with them,
-R the relation of G1 to G2, S the side of G2 on which G1 is ("to its left"), P1 and P2 the places of
-G1 and G2, B the background, O an opener such as "we see"; a word in lower case stands for itself.
-What stands in brackets may be left out. The writer fills in the same forms, see `language`.
+A form is a row of symbols. G1 and G2 are noun phrases, V1 and V2 the verbs that agree with them,
+R is the relation of G1 to G2, S the side of G2 on which G1 is ("to its left"), P1 and P2 are the
+places of G1 and G2, B is the background and O an opener such as "we see". A word in lower case is
+literal. Symbols in brackets are optional. The writer in `language` fills in the same forms.
 """
 
 import itertools
@@ -57,12 +57,14 @@ FORMS_OF_TWO = (
 
 
 class Fact(NamedTuple):
-    """One thing that a caption states.
+    """One fact that a caption states.
 
-    `kind` is one of thing, colour, count, size, place, relation and background; `text` the words
-    that state it and `value` what they mean, in the terms of `world` (a count as its digit).
-    `subject` and `other` number the noun phrases it is about, 1 or 2, and are 0 where it is about
-    none.
+    Attributes:
+        kind: thing, colour, count, size, place, relation or background.
+        text: the words that state it.
+        value: their meaning, in the terms of `world`; a count as its digit.
+        subject: number of the noun phrase it is about, 1 or 2; 0 if none.
+        other: number of the other noun phrase of a relation; 0 if none.
     """
 
     kind: str
@@ -77,7 +79,7 @@ Reading = tuple[tuple[Fact, ...], int]
 
 
 def expand(form: str) -> tuple[tuple[str, ...], ...]:
-    """Return all rows of symbols that a form stands for, the longest first.
+    """Return all rows of symbols of a form, the longest first.
 
     >>> expand("G1 [B]")
     (('G1', 'B'), ('G1',))
@@ -108,8 +110,8 @@ _SIDES = {
     )
     for plural, possessive, pronoun in ((False, "its", "it"), (True, "their", "them"))
 }
-# A verb may stand before the noun phrase with which it agrees, so it is kept as a fact of its own
-# until the whole caption is read.
+# A verb may precede the noun phrase with which it agrees, so it is kept as a separate fact until
+# the whole caption is read.
 _VERB = "verb"
 _COUNT_OF_WORD = {word: count for count, word in NUMBERS.items()}
 _SIZE_OF_WORD = {word: size for size, words in SIZE_WORDS.items() for word in words}
@@ -119,7 +121,7 @@ _END = ""
 
 
 def _tree_of_forms() -> dict[str, dict]:
-    """Share the beginnings of rows: each symbol leads to those that may follow, `_END` to none."""
+    """Build a prefix tree of rows: symbols lead to those that may follow, `_END` to none."""
     tree: dict[str, dict] = {}
     for form in (*FORMS_OF_TWO, *FORMS_OF_ONE):
         for row in expand(form):
@@ -133,10 +135,10 @@ _FORMS = _tree_of_forms()
 
 
 def read_caption(caption: str) -> tuple[Fact, ...]:
-    """Return what a caption states, in the order of its words; nothing if it is not a sentence.
+    """Return the facts of a caption, in the order of its words; none if it is not a sentence.
 
-    A caption is read if it is, from its first word to its last, one of the forms with correct
-    articles, plurals and verbs: "a orange boat", "two boat" and "there is two boats" are not.
+    A sentence matches one of the forms as a whole, with correct articles, plurals and verbs.
+    "a orange boat", "two boat" and "there is two boats" are not sentences.
     """
     words = caption.split()
     for facts in _read_rows(_FORMS, words, 0, ()):
@@ -148,7 +150,7 @@ def read_caption(caption: str) -> tuple[Fact, ...]:
 def _read_rows(
     tree: dict[str, dict], words: list[str], at: int, before: tuple[Fact, ...]
 ) -> Iterator[tuple[Fact, ...]]:
-    """Yield what is stated by each way to read all words from `at` on by a row of the tree."""
+    """Yield the facts of each way to read all words from index `at` as a row of the tree."""
     for symbol, rest in tree.items():
         if symbol != _END:
             for facts, end in _read_symbol(symbol, words, at, before):

@@ -1,4 +1,4 @@
-"""Captions of a scene: sentence forms filled in with what is true of it."""
+"""Captions of a scene: sentence forms filled in with true facts."""
 
 import random
 
@@ -27,9 +27,9 @@ _SHARE_WITH_ARTICLE = 0.9
 def captions(scene: Scene, count: int = CAPTIONS_PER_SCENE) -> tuple[str, ...]:
     """Return `count` different true captions of a scene, always the same for the same scene.
 
-    A caption names every group of the scene; which of a thing's size and colour, the places, the
-    relation and the background it states varies. It has at most `MAX_WORDS` words, in lower case
-    and without punctuation.
+    Every caption names every group of the scene. Captions differ in whether they state sizes,
+    colours, places, the relation and the background. A caption has at most `MAX_WORDS` words, in
+    lower case, without punctuation.
     """
     chance = random.Random(f"words {scene.look}")
     found: list[str] = []
@@ -50,10 +50,10 @@ def _write(scene: Scene, chance: random.Random) -> str:
 
 
 def _order(row: tuple[str, ...], groups: int, chance: random.Random) -> list[int]:
-    """Say which group of the scene is 1 and which is 2 in a row of symbols.
+    """Return which group of the scene is 1, and which is 2, in a row of symbols.
 
-    The left or the upper group is named first, as one reads, unless the caption opens with a
-    relation or a place, which tells where the group named next stands.
+    The left or the upper group is named first, as in reading order. The order is random if the
+    caption opens with a relation or a place, which then locates the group named next.
     """
     order = list(range(groups))
     if row[0] in ("R", "P1"):

@@ -1,7 +1,7 @@
-"""The words of captions and what they mean, shared by the writer and the reader of captions.
+"""Words of captions and their meanings, shared by the writer and the reader of captions.
 
-A table maps each meaning to the phrases that express it; the reader understands every phrase
-that the writer uses, and the vocabulary is the words of all of them.
+A table maps each meaning to its phrases. The reader understands every phrase that the writer uses.
+The vocabulary is the words of all phrases.
 """
 
 from jaxcap.scenes.world import COLOURS, COUNTS, KINDS
@@ -22,7 +22,7 @@ RELATION_PHRASES = {
     "below": ("below", "under"),
 }
 
-# "with a red boat to its left": keyed by where the second thing is, {} is its, their, it or them.
+# "with a red boat to its left": the key is the side; {} is its, their, it or them.
 SIDE_PHRASES = {
     "left of": "to {possessive} left",
     "right of": "to {possessive} right",
@@ -65,6 +65,6 @@ def _words() -> tuple[str, ...]:
 
 
 WORDS = _words()
-"""Every word that a caption may hold, sorted."""
+"""Every word that a caption may contain, sorted."""
 
 assert tuple(NUMBERS) == COUNTS

@@ -1,8 +1,8 @@
-"""The twelve kinds of things as small pictures with a transparent surround.
+"""The twelve kinds of things, as small pictures on a transparent ground.
 
-Each kind is a function that paints into the unit square, x to the right and y down. Shapes carry
-no outline of their own: one dark outline is put around the whole silhouette afterwards, which
-keeps every kind readable before every background and in every colour.
+Each kind is a function that paints into the unit square, x to the right and y down. Shapes have no
+outline. One dark outline is added around the whole silhouette, so that every kind is recognisable
+in every colour on every background.
 """
 
 import functools
@@ -39,7 +39,7 @@ _OUTLINE = 0.032
 
 
 class Brush:
-    """Paints shapes given in unit coordinates on a picture of `side` pixels."""
+    """Painter of shapes, given in unit coordinates, on a picture of `side` pixels."""
 
     def __init__(self, side: int) -> None:
         self.side = side
@@ -61,7 +61,7 @@ class Brush:
     def box(
         self, x0: float, y0: float, x1: float, y1: float, colour: Colour, r: float = 0.0
     ) -> None:
-        """Paint a rectangle whose corners are rounded with radius r."""
+        """Paint a rectangle with corners of radius r."""
         low, high = self._scale([(x0, y0), (x1, y1)])
         self._draw.rounded_rectangle((*low, *high), r * self.side, fill=(*colour, 255))
 
@@ -75,7 +75,7 @@ class Brush:
         self._draw.line(self._scale(points), (*colour, 255), pixels, joint="curve")
 
     def arc(self, centre: Point, radii: Point, angles: tuple[float, float], width: float) -> None:
-        """Draw a part of an ellipse in ink; angles in degrees, clockwise from the right."""
+        """Paint an arc of an ellipse in ink; angles in degrees, clockwise from the right."""
         (x, y), (rx, ry) = centre, radii
         low, high = self._scale([(x - rx, y - ry), (x + rx, y + ry)])
         pixels = max(1, round(width * self.side))
@@ -250,7 +250,7 @@ assert tuple(_PAINTERS) == KINDS
 
 @functools.lru_cache(maxsize=4096)
 def thing(kind: str, colour: str, side: int, mirrored: bool = False) -> Image.Image:
-    """Return a thing as an RGBA picture of `side` by `side` pixels; do not write into it."""
+    """Return a thing as an RGBA picture of `side` by `side` pixels; do not modify it."""
     brush = Brush(side * _OVERSAMPLING)
     _PAINTERS[kind](brush, PAINT[colour])
     picture = _outlined(_shaded(brush.picture)).reduce(_OVERSAMPLING)
@@ -266,7 +266,7 @@ def _shaded(picture: Image.Image) -> Image.Image:
 
 
 def _outlined(picture: Image.Image) -> Image.Image:
-    """Put the silhouette, grown by the outline's width, in ink behind the picture."""
+    """Add the outline: the silhouette in ink, grown by the outline's width, behind the picture."""
     radius = _OUTLINE * picture.width
     grown = picture.getchannel("A").filter(ImageFilter.GaussianBlur(radius))
     backing = Image.new("RGBA", picture.size, (*INK, 0))

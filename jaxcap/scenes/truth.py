@@ -1,4 +1,4 @@
-"""Whether a caption is true of a scene, claim by claim."""
+"""Truth of captions of scenes, claim by claim."""
 
 import itertools
 from collections import Counter
@@ -15,7 +15,7 @@ _Binding = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of a caption: its kind, one of `CLAIM_KINDS`, its words, and whether it holds."""
+    """Claim of a caption: its kind, one of `CLAIM_KINDS`, its words, and whether it holds."""
 
     kind: str
     text: str
@@ -23,13 +23,12 @@ class Claim:
 
 
 def check_caption(scene: Scene, caption: str) -> tuple[Claim, ...]:
-    """Return every claim of a caption, in the order of its words, with whether it holds.
+    """Return every claim of a caption, in the order of its words, and whether it holds.
 
-    Noun phrases are bound to the groups of the scene, no two to the same group, so that as many
-    claims hold as possible; among equals the binding with more kinds named rightly is taken. All
-    claims of a noun phrase are judged by the group to which it is bound: of a blue boat to the
-    left of a red tree, "a red boat left of a blue tree" has two false colours. A noun phrase too
-    many is bound to nothing and its claims are false.
+    Noun phrases are bound to different groups of the scene, so that as many claims as possible
+    hold. Among equal bindings, the one with more correct kinds is used. All claims of a noun phrase
+    are judged by its group: for a blue boat to the left of a red tree, "a red boat left of a blue
+    tree" has two false colours. A noun phrase without a group has only false claims.
 
     Args:
         scene: what the picture shows.
@@ -52,16 +51,21 @@ def check_caption(scene: Scene, caption: str) -> tuple[Claim, ...]:
 
 
 def is_true(scene: Scene, caption: str) -> bool:
-    """Whether a caption is a correct sentence all of whose claims hold."""
+    """Say whether a caption is a correct sentence and all its claims hold."""
     claims = check_caption(scene, caption)
     return bool(claims) and all(claim.holds for claim in claims)
 
 
 @dataclass(frozen=True)
 class TruthReport:
-    """How true some captions are; `str` of it is a table to print.
+    """Truth of some captions; `str` gives a table to print.
 
-    `claims` and `holding` count the claims of each kind and those of them that hold.
+    Attributes:
+        captions: number of captions.
+        true: number of captions whose claims all hold.
+        unreadable: number of captions that are not sentences.
+        claims: number of claims by kind.
+        holding: number of claims that hold, by kind.
     """
 
     captions: int
@@ -72,11 +76,11 @@ class TruthReport:
 
     @property
     def share_true(self) -> float:
-        """The share of captions that are wholly true; 0 if there are none."""
+        """Share of captions that are wholly true; 0 without captions."""
         return self.true / self.captions if self.captions else 0.0
 
     def share(self, kind: str) -> float:
-        """The share of claims of a kind that hold; 0 if there are none."""
+        """Return the share of claims of a kind that hold; 0 without such claims."""
         return self.holding[kind] / self.claims[kind] if self.claims[kind] else 0.0
 
     def __str__(self) -> str:
@@ -96,10 +100,10 @@ def truth_report(scenes: Sequence[Scene], captions: Sequence[str]) -> TruthRepor
     """Check one caption for each scene and count what holds.
 
     Raises:
-        ValueError: if there are not as many captions as scenes.
+        ValueError: the numbers of captions and scenes differ.
     """
     if len(scenes) != len(captions):
-        raise ValueError(f"{len(captions)} captions for {len(scenes)} scenes")
+        raise ValueError(f"{len(captions)} captions for {len(scenes)} scenes, expected one each")
     checked = [check_caption(*pair) for pair in zip(scenes, captions, strict=True)]
     claims = Counter(claim.kind for found in checked for claim in found)
     holding = Counter(claim.kind for found in checked for claim in found if claim.holds)

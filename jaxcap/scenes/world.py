@@ -1,12 +1,11 @@
-"""What a scene is, how one is sampled, and which combinations validation holds back.
+"""Scenes, their sampling, and the combinations held back for validation.
 
 A scene has a background and one or two groups. A group is one to four things of one kind and one
-colour at one place. Two groups stand either side by side (left, right) or one over the other
-(top, bottom), so that of any two groups exactly one relation is true. Two groups never share a
-kind.
+colour at one place. Two groups are either side by side (left, right) or one over the other (top,
+bottom), so exactly one relation holds between them. Two groups are never of the same kind.
 
-Sampling uses `random.Random.random` alone, seeded by a string: Python promises the same numbers
-for it in every version, which NumPy does not for its generators.
+Sampling uses only `random.Random.random`, seeded by a string. Python guarantees its numbers in
+every version; NumPy gives no such guarantee for its generators.
 """
 
 import random
@@ -48,8 +47,8 @@ T = TypeVar("T")
 class Group:
     """`count` things of one kind and colour at one place.
 
-    `size` is "small" or "large" for a single thing, and None for several, which are all drawn
-    alike and about which no size can be claimed.
+    `size` is "small" or "large" for a single thing. It is None for several things, which are all
+    drawn at one size and whose size no caption states.
     """
 
     kind: str
@@ -68,10 +67,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Scene:
-    """One or two groups before a background.
+    """One or two groups on a background.
 
-    Two groups are ordered: the left one or the upper one first. `look` seeds everything that no
-    caption speaks of: small shifts, mirrored things, decorations, and the choice of captions.
+    The left or the upper of two groups comes first. `look` seeds everything that captions do not
+    mention: small shifts, mirrored things, decorations, and the choice of captions.
     """
 
     groups: tuple[Group, ...]
@@ -85,10 +84,12 @@ class Scene:
             first, second = self.groups
             _require((first.place, second.place), _PAIRED_PLACES, "places of two groups")
             if first.kind == second.kind:
-                raise ValueError(f"two groups of one kind in a scene: {first.kind!r}")
+                raise ValueError(
+                    f"both groups of a scene are of kind {first.kind!r}, expected two kinds"
+                )
 
     def relation(self, first: int, second: int) -> str:
-        """Return the relation, one of `RELATIONS`, in which group `first` stands to `second`."""
+        """Return the relation, one of `RELATIONS`, of group `first` to group `second`."""
         forward = "left of" if self.groups[0].place == "left" else "above"
         return forward if first < second else _INVERSE[forward]
 
@@ -99,15 +100,15 @@ def inverse(relation: str) -> str:
 
 
 def is_held_back_colour(kind: str, colour: str) -> bool:
-    """Whether training never shows this kind in this colour: one colour of every kind."""
+    """Say whether training never shows this kind in this colour; one colour of each kind."""
     return (5 * KINDS.index(kind) + 2) % len(COLOURS) == COLOURS.index(colour)
 
 
 def is_held_back_relation(relation: str, first: str, second: str) -> bool:
-    """Whether training never shows a thing of kind `first` in `relation` to one of `second`.
+    """Say whether training never shows kind `first` in `relation` to kind `second`.
 
-    It holds for about a sixth of the ordered pairs. "a left of b" and "b right of a" are one
-    combination and are held back together.
+    This is true of about a sixth of the ordered pairs. "a left of b" and "b right of a" are the
+    same combination and are held back together.
     """
     if relation in ("right of", "below"):
         relation, first, second = _INVERSE[relation], second, first
@@ -116,7 +117,7 @@ def is_held_back_relation(relation: str, first: str, second: str) -> bool:
 
 
 def held_back(scene: Scene) -> tuple[str, ...]:
-    """Name the combinations in a scene that training never shows.
+    """List the combinations in a scene that training never shows.
 
     Every validation scene has at least one; no training scene has any.
     """
@@ -139,14 +140,14 @@ def sample_scene(split: str, index: int, seed: int = 0) -> Scene:
     Args:
         split: "train" or "val".
         index: number of the scene in its split, from 0.
-        seed: another seed gives another set of scenes under the same rules.
+        seed: seed of the set; another seed gives other scenes by the same rules.
 
     Raises:
-        ValueError: for an unknown split or a negative index.
+        ValueError: the split is unknown or the index is negative.
     """
     _require(split, SPLITS, "split")
     if index < 0:
-        raise ValueError(f"index of a scene must not be negative: {index}")
+        raise ValueError(f"`index` is {index}, expected 0 or more")
     chance = random.Random(f"scenes {seed} {split} {index}")
     while True:
         scene = _draw_scene(chance)
@@ -155,7 +156,7 @@ def sample_scene(split: str, index: int, seed: int = 0) -> Scene:
 
 
 def pick(chance: random.Random, options: Sequence[T], weights: Sequence[float] = ()) -> T:
-    """Choose one of the options; all are equally likely unless weights, adding up to 1, say."""
+    """Choose one of the options, by weights that sum to 1 or else uniformly."""
     point = chance.random()
     if not weights:
         return options[int(point * len(options))]

@@ -1,1 +1,1 @@
-"""Captions as words: vocabulary, tokenizer, word counts."""
+"""Text of captions: tokenizer, vocabulary, word counts."""

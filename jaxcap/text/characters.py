@@ -1,22 +1,21 @@
 """Kinds of characters, as the reference tokenizer of `jaxcap.text.tokenizer` sees them.
 
-It knows the characters of Unicode 6 below U+10000. Letters and digits join into words, each symbol
-that it knows is a token, and everything else, emoji among it, is passed over like a gap. A caption
-spelled by kinds has one character for each of its own, so that places in it are places in the
-caption.
+It knows the characters of Unicode 6 below U+10000. Letters and digits join into words. Each symbol
+that it knows is a token. Everything else, emoji included, is a gap. A caption spelled by kinds has
+one character for each character of the caption, so positions are the same in both.
 """
 
 import unicodedata
 
-LETTER = "\u00e9"  # stands for every letter outside ASCII
-MARK = "\u0301"  # continues a word that has begun with a letter
-DIGIT = "\u0663"  # stands for every digit outside ASCII
+LETTER = "\u00e9"  # any letter outside ASCII
+MARK = "\u0301"  # continues a word that begins with a letter
+DIGIT = "\u0663"  # any digit outside ASCII
 RAISED, LOWERED = "\u00b2", "\u2082"  # superscript and subscript digits, which form numbers
-SYMBOL = "\u00a7"  # a token of its own
-SPACE = "\u3000"  # stands for every space but that of ASCII and the no-break space
-GAP = "\x7f"  # separates tokens and is none
+SYMBOL = "\u00a7"  # a separate token
+SPACE = "\u3000"  # any space except that of ASCII and the no-break space
+GAP = "\x7f"  # separates tokens, is not a token
 
-# These have rules of their own.
+# Characters with their own rules.
 _THEMSELVES = frozenset(
     "\x80\x91\x92\x93\x94\x96\x97\xa0\xa2\xa3\xa4\xab\xad\xbb\xbc\xbd\xbe\u058a\u2010\u2011\u2013"
     "\u2014\u2015\u2018\u2019\u201b\u201c\u201d\u201e\u201f\u2026\u2039\u203a\u2044\u20a0\u20ac\u2153\u2154"
@@ -40,15 +39,15 @@ _MARK_SYMBOLS = frozenset([*range(0x2C2, 0x2C6), *range(0x2D2, 0x2E0), *range(0x
 
 
 def spell_kinds(text: str) -> str:
-    """Replace each character by the one that stands for its kind.
+    """Replace each character by the one for its kind.
 
-    ASCII stays as it is, save for control characters, which are gaps; ends of lines become spaces.
+    ASCII is unchanged, except that control characters become gaps. Line ends become spaces.
     """
     return text.translate(_KINDS)
 
 
 class _Kinds(dict[int, str]):
-    """A translation table that is filled as characters are met."""
+    """Translation table, filled on demand."""
 
     def __missing__(self, code: int) -> str:
         self[code] = _kind_of(chr(code))

@@ -1,10 +1,10 @@
-"""Captions to words, as the reference scorer's tokenizer takes them apart.
+"""Split captions into words as the reference scorer does.
 
-`tokenize` gives what the Penn Treebank tokenizer of Stanford CoreNLP 3.4.1 gives with
-`-preserveLines -lowerCase`, less the punctuation that COCO's evaluation leaves out; scores can be
-compared only on the same words. The rules were found by running it on millions of short strings:
-at each place all rules are tried, the one that matches most characters counts, the context that it
-asks for included, and among equals the first.
+`tokenize` returns the tokens of the Penn Treebank tokenizer of Stanford CoreNLP 3.4.1 with
+`-preserveLines -lowerCase`, without the punctuation that COCO's evaluation drops. Scores are
+comparable only on the same words. The rules were found by running that tokenizer on millions of
+short strings. At each position all rules are tried. The longest match, counting the context that
+the rule requires, wins; the first rule wins a tie.
 """
 
 import html
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from jaxcap.text.characters import DIGIT, GAP, LETTER, LOWERED, MARK, RAISED, SPACE, spell_kinds
 
-# Brackets are not among them, since the evaluation lists their names in capitals only.
+# Brackets are missing, since the evaluation lists their names in capitals only.
 _PUNCTUATION = frozenset(
     ["", *"'`.?!,:-;\"\x85\x91\x92\x93\x94\x96\x97\xab\xad\xbb\u058a"]
     + [*"\u2010\u2011\u2013\u2014\u2015\u2018\u2019\u201b\u201c\u201d\u2026\u2039\u203a"]
@@ -47,7 +47,7 @@ _QUOTES = str.maketrans(
     | dict.fromkeys("\x93\u201c\xab", "``")
     | dict.fromkeys("\x94\u201d\xbb", "''")
 )
-# Abbreviations whose period is kept, in small letters without the period.
+# Abbreviations whose period is kept, in lower case without the period.
 _ABBREVIATIONS = frozenset(
     # months and days
     "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri "
@@ -64,11 +64,11 @@ _ABBREVIATIONS = frozenset(
     # others
     "adj adv est etc ft jos mt ph seq sq tel vs".split()
 )
-# These, only where the first letter is a capital.
+# Abbreviations only where the first letter is a capital.
 _CAPITAL_ONLY = frozenset("ark az del ill la mass miss ore pa tex wash".split())
-# These, only where a number follows.
+# Abbreviations only where a number follows.
 _BEFORE_NUMBER = frozenset("art ca fig figs no nos op pp prop".split())
-# A letter with a period, as in "plan B.", gives up its period where one of these follows.
+# A single letter, as in "plan B.", loses its period before one of these words.
 _SENTENCE_STARTS = tuple(
     "A About According Additionally After An As At But Earlier He Her Here However If In It Last "
     "Many More Mr. Ms. Now Once One Other Our She Since So Some Such That The Their Then There "
@@ -106,7 +106,7 @@ def _nothing(token: str) -> list[str]:
     return []
 
 
-# Parts of the rules. A soft hyphen may stand within a word and is left out of it.
+# Parts of the rules. A soft hyphen may occur within a word and is dropped.
 _L = rf"[A-Za-z{LETTER}{MARK}\xad]"
 _LD = rf"[A-Za-z0-9{LETTER}{MARK}{DIGIT}\xad]"
 _A = rf"[A-Za-z0-9{LETTER}{DIGIT}]"
@@ -140,7 +140,7 @@ def _any(words: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(words)))
 
 
-# A pattern is a token, or has a group around the token and outside of it what must stand there.
+# A pattern matches a token, or has a group for the token and its required context around it.
 _RULES: list[tuple[Callable[[str], list[str]], list[str]]] = [
     (_split, ["(?i:cannot|gimme|gonna|gotta|lemme|wanna)"]),
     (
@@ -220,7 +220,7 @@ _RULES: list[tuple[Callable[[str], list[str]], list[str]]] = [
     ),
 ]
 _COMPILED = [(re.compile(pattern), spell) for spell, patterns in _RULES for pattern in patterns]
-# Most of a caption: words of letters, with nothing behind them that could join them.
+# The common case: words of letters, with nothing after them that could join them.
 _SIMPLE = re.compile(r"([A-Za-z]+(?:-[A-Za-z]+)*)([.,]?)(?= |$)")
 _BLANK = re.compile(rf"[ \t]{_SPACE}*")
 
@@ -229,16 +229,19 @@ def tokenize(caption: str) -> list[str]:
     """Split a caption into words as the reference scorer does.
 
     Args:
-        caption: any text; ends of lines in it count as spaces.
+        caption: any text; line ends count as spaces.
 
     Returns:
-        The words in small letters, without punctuation; empty if nothing is left. A fraction as in
-        "1 1/2" and a telephone number are one word, with no-break spaces inside. A caption is taken
-        by itself; the reference looks into the next one where a caption ends with a single letter
-        and a period, as in "plan B.".
+        The words in lower case, without punctuation; an empty list if none are left. A fraction
+        such as "1 1/2" and a telephone number are one word, with no-break spaces inside. Captions
+        are independent; the reference reads into the next one where a caption ends with a single
+        letter and a period, as in "plan B.".
+
+    >>> tokenize("A man's dog isn't here.")
+    ['a', 'man', "'s", 'dog', 'is', "n't", 'here']
     """
     words = list(_tokens(caption))
-    # An address may end with a space other than that of ASCII, which the evaluation cuts off.
+    # An address may end with a space outside ASCII, which the evaluation strips.
     return [*words[:-1], *filter(None, [words[-1].rstrip()])] if words else []
 
 

@@ -1,9 +1,9 @@
 """Words and their ids.
 
-A vocabulary is a list of words; a word's id is its place in it. Four entries are special: `<NULL>`
-pads a caption and has id 0, which the loss leaves out, `<START>` opens a caption, `<END>` closes
-it, and `<UNK>` stands for every word that the vocabulary lacks. On disk it is the course's JSON
-form, `{"idx_to_word": [...], "word_to_idx": {...}}`.
+A vocabulary is a list of words; the id of a word is its index. Four entries are special: `<NULL>`
+pads a caption and has id 0, which the loss ignores, `<START>` opens a caption, `<END>` closes it,
+and `<UNK>` replaces every word outside the vocabulary. The file is the course's JSON,
+`{"idx_to_word": [...], "word_to_idx": {...}}`.
 """
 
 import hashlib
@@ -27,9 +27,19 @@ NULL, START, END, UNK = "<NULL>", "<START>", "<END>", "<UNK>"
 class Vocabulary:
     """The words of a data set, in the order of their ids.
 
+    Attributes:
+        idx_to_word: the V words; the id of a word is its index.
+
     Raises:
-        ValueError: an entry is blank, a word stands twice, `<START>`, `<END>` or
-            `<NULL>` is missing, or `<NULL>` has another id than 0.
+        ValueError: an entry is blank, a word is repeated, `<START>`, `<END>` or `<NULL>` is
+            missing, or the id of `<NULL>` is not 0.
+
+    >>> vocabulary = Vocabulary.build(["a", "cat", "sleeps"])
+    >>> ids = vocabulary.encode(["a", "dog", "sleeps"], 6)
+    >>> ids.tolist()
+    [1, 4, 3, 6, 2, 0]
+    >>> vocabulary.decode(ids)
+    'a <UNK> sleeps'
     """
 
     idx_to_word: tuple[str, ...]
@@ -41,7 +51,7 @@ class Vocabulary:
                 raise ValueError(f"idx_to_word[{i}] is {quote(word)}, expected a word")
             if word in seen:
                 raise ValueError(
-                    f"the word {quote(word)} stands twice, as ids {seen[word]} and {i}"
+                    f"the word {quote(word)} is repeated, as ids {seen[word]} and {i}; keep one"
                 )
             seen[word] = i
         for special in (NULL, START, END):
@@ -52,13 +62,13 @@ class Vocabulary:
                 )
         if seen[NULL] != 0:
             raise ValueError(
-                f"{NULL} has id {seen[NULL]}, expected 0, since the loss leaves out id 0; "
+                f"{NULL} has id {seen[NULL]}, expected 0, since the loss ignores id 0; "
                 f"put {NULL} first and renumber the captions"
             )
 
     @classmethod
     def build(cls, words: Iterable[str]) -> "Vocabulary":
-        """Number the special tokens from 0 and then `words` in the order given."""
+        """Build a vocabulary: the special tokens from id 0, then `words` in the order given."""
         return cls((NULL, START, END, UNK, *words))
 
     @classmethod
@@ -67,7 +77,7 @@ class Vocabulary:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is not such a vocabulary; the message names it and the entry.
+            ValueError: the file is not such a vocabulary; the message names the file and the entry.
         """
         path = Path(path)
         value = read_json(path)
@@ -89,7 +99,7 @@ class Vocabulary:
             if here != there:
                 raise ValueError(
                     f"{path}: the word {quote(word)} has id {here} in idx_to_word "
-                    f"but {quote(there)} in word_to_idx; write the one from the other"
+                    f"but {quote(there)} in word_to_idx; write one from the other"
                 )
         return vocabulary
 
@@ -127,19 +137,19 @@ class Vocabulary:
     def digest(self) -> str:
         """The SHA-256 of the words in their order, in hexadecimal.
 
-        Two vocabularies of one size whose words stand in another order differ in it.
+        It depends on the order: the same words in another order have another digest.
         """
-        # JSON quotes each word, so that no two lists of words share one spelling.
+        # JSON quotes each word, so different lists give different text.
         return hashlib.sha256(json.dumps(self.idx_to_word).encode("ascii")).hexdigest()
 
     def __len__(self) -> int:
         return len(self.idx_to_word)
 
     def encode(self, words: Sequence[str], length: int) -> Int[np.ndarray, "length"]:
-        """Number a caption: `<START>`, its words, `<END>`, then `<NULL>` up to `length`.
+        """Convert words to ids: `<START>`, the words, `<END>`, then `<NULL>` up to `length`.
 
         Args:
-            words: the words, without special tokens; `<UNK>` replaces those not known.
+            words: the words, without special tokens; `<UNK>` replaces unknown ones.
             length: the number of ids to return.
 
         Returns:
@@ -153,22 +163,27 @@ class Vocabulary:
         if len(words) + 2 > length:
             raise ValueError(
                 f"a caption of {len(words)} words with {START} and {END} needs {len(words) + 2} "
-                f"places and has {length}; cut it or raise the length: {' '.join(words)!r}"
+                f"ids but `length` is {length}; shorten it or raise `length`: {' '.join(words)!r}"
             )
         ids = np.full(length, self.null, np.int32)
         ids[0], ids[len(words) + 1] = self.start, self.end
         for i, word in enumerate(words, start=1):
             number = self.word_to_idx.get(word, self.unk)
             if number is None:
-                raise ValueError(f"the word {word!r} is not in the vocabulary, which has no {UNK}")
+                raise ValueError(
+                    f"the word {word!r} is not in the vocabulary, which has no {UNK}; add either"
+                )
             ids[i] = number
         return ids
 
     def decode(self, ids: Sequence[int] | Int[Array, "T"] | Int[np.ndarray, "T"]) -> str:
-        """Spell a caption as a clean sentence: the words before `<END>` without special tokens.
+        """Convert ids to a clean sentence: the words before `<END>`, without special tokens.
 
         Args:
-            ids: (T,) integers; `<UNK>` stays, as a word of its own.
+            ids: (T,) integers; `<UNK>` is kept as a word.
+
+        Returns:
+            The words, separated by spaces.
 
         Raises:
             ValueError: an id up to `<END>` is outside the vocabulary.
@@ -186,16 +201,16 @@ class Vocabulary:
 def decode_captions(
     captions: Int[Array, "*N T"] | Int[np.ndarray, "*N T"], idx_to_word: Sequence[str]
 ) -> list[str] | str:
-    """Spell captions as the course's code does: up to and with `<END>`, without `<NULL>`.
+    """Convert ids to captions as the course's code does: through `<END>`, without `<NULL>`.
 
-    Unlike `Vocabulary.decode`, `<START>` and `<END>` stay in the string.
+    Unlike `Vocabulary.decode`, it keeps `<START>` and `<END>`.
 
     Args:
         captions: (N, T) or (T,) integers.
         idx_to_word: the V words.
 
     Returns:
-        N strings, or one for captions of shape (T,).
+        N strings, or one string for captions of shape (T,).
 
     Raises:
         ValueError: the captions have another rank, or an id up to `<END>` is outside [0, V).

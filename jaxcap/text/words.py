@@ -1,4 +1,4 @@
-"""Captions to words, words to a vocabulary, and how much of the captions the vocabulary covers."""
+"""From captions to words and a vocabulary, and how much of the captions it covers."""
 
 import sys
 import unicodedata
@@ -26,52 +26,52 @@ TOKENIZERS: Mapping[str, Callable[[str], list[str]]] = {
     "space": _by_space,
     "character": _by_character,
 }
-"""Ways to split a caption into words in small letters: as the reference scorer does, at white
-space, or into characters, for languages that write no spaces."""
+"""Functions that split a caption into words in lower case: as the reference scorer does, at white
+space, or into characters, for languages written without spaces."""
 
 
 def split_words(caption: str, tokenizer: str) -> tuple[str, ...]:
     """Split a caption into words by one of `TOKENIZERS`.
 
-    Letters with marks are composed first, so that both spellings of one word are one.
+    Letters with marks are composed (NFC) first, so both encodings of a word are equal.
     """
     words = TOKENIZERS[tokenizer](unicodedata.normalize("NFC", caption))
     return tuple(sys.intern(word) for word in words)
 
 
 def choose_words(captions: Iterable[Sequence[str]], min_count: int) -> Vocabulary:
-    """Make a vocabulary of the words that stand `min_count` times or more in the captions.
+    """Build a vocabulary of the words that occur at least `min_count` times in the captions.
 
     Args:
-        captions: the words of each.
-        min_count: how often a word must be seen.
+        captions: the words of each caption.
+        min_count: smallest number of occurrences.
 
     Returns:
-        The words by falling count, alphabetically among equals, after the special tokens.
+        The special tokens, then the words by decreasing count, ties in alphabetical order.
 
     Raises:
-        ValueError: no word is seen so often.
+        ValueError: no word occurs so often.
     """
     counts = Counter(word for words in captions for word in words)
     chosen = [word for word, count in counts.items() if count >= min_count]
     if not chosen:
         most = max(counts.values(), default=0)
         raise ValueError(
-            f"no word is seen {min_count} times in the training captions, the commonest "
-            f"{most} times: lower `min_count`, or see whether `tokenizer` suits the language"
+            f"no word occurs {min_count} times in the training captions, the most common one "
+            f"{most} times; lower `min_count`, or check that `tokenizer` suits the language"
         )
     return Vocabulary.build(sorted(chosen, key=lambda word: (-counts[word], word)))
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of some captions a vocabulary knows.
+    """How much of some captions a vocabulary covers.
 
     Attributes:
-        words: all words in them.
-        unknown: those that become `<UNK>`.
-        captions: all captions.
-        touched: those with an unknown word.
+        words: number of words.
+        unknown: number of words that become `<UNK>`.
+        captions: number of captions.
+        touched: number of captions with an unknown word.
     """
 
     words: int
@@ -87,7 +87,7 @@ class Coverage:
 
 
 def measure_coverage(captions: Sequence[Sequence[str]], vocabulary: Vocabulary) -> Coverage:
-    """Count the words of captions that a vocabulary lacks."""
+    """Count the words of captions that are outside a vocabulary."""
     known = vocabulary.word_to_idx
     unknown = [sum(word not in known for word in words) for words in captions]
     return Coverage(
@@ -99,12 +99,12 @@ def measure_coverage(captions: Sequence[Sequence[str]], vocabulary: Vocabulary) 
 
 
 def warn_of_unknown_words(coverage: Coverage, tokenizer: str) -> None:
-    """Warn where so many words are unknown that something other than rare words is the cause."""
+    """Warn if more words are unknown than rare words explain."""
     share = coverage.unknown / max(coverage.words, 1)
     if share > _MUCH_UNKNOWN:
         warnings.warn(
-            f"{share:.0%} of the words in the training captions are <UNK>: lower `min_count` for a "
-            "small data set; for a language that writes no spaces between words take "
-            f"`tokenizer=character` (now {tokenizer})",
+            f"{share:.0%} of the words in the training captions are <UNK>; lower `min_count` for a "
+            f"small data set, or use `tokenizer=character` (now {tokenizer}) for a language "
+            "without spaces",
             stacklevel=2,
         )

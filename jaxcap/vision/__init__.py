@@ -1,1 +1,1 @@
-"""From pixels to features."""
+"""Images: reading, preprocessing, and encoding into features."""

@@ -1,12 +1,12 @@
-"""Images from the web, fetched with suspicion and decoded in memory.
+"""Images from the web, fetched defensively and decoded in memory.
 
-A URL may come from anybody's file. So only http and https are followed; every hop of a redirect
-is checked like the first; and the connection goes to the very address that was checked, so that a
-name that changes its answer between check and connection gains nothing. Addresses that are not
-public (private, loopback, link-local, reserved) are refused unless the caller allows them, also
-where they hide in an IPv6 address. Proxies are not used: behind one no address can be checked.
+A URL may come from an untrusted file. Only http and https are followed. Every redirect is checked
+like the first URL. The connection goes to the checked address, so a host name that resolves
+differently between check and connection (DNS rebinding) gains nothing. Addresses that are not
+public (private, loopback, link-local, reserved) are refused unless the caller allows them, even
+inside an IPv6 address. Proxies are not used, since addresses behind a proxy cannot be checked.
 
-The standard library does this: the usual clients resolve the name again when they connect.
+It uses the standard library, because the usual clients resolve the name again when they connect.
 """
 
 import http.client
@@ -34,7 +34,7 @@ _HEADERS = {
 
 
 def is_url(text: str) -> bool:
-    """Say whether a command's argument is a URL rather than a path."""
+    """Say whether a text is a URL rather than a path."""
     return "://" in text
 
 
@@ -50,19 +50,19 @@ def fetch_image(
 
     Args:
         url: an http or https address.
-        timeout: seconds for everything after the look-up of names, redirects included.
-        max_bytes: the largest image file accepted.
-        max_redirects: how many redirects are followed.
+        timeout: seconds for everything except resolving names, redirects included.
+        max_bytes: most bytes of the image file.
+        max_redirects: most redirects to follow.
         allow_private: also connect to addresses that are not public.
 
     Returns:
-        (H, W, 3) uint8, as `open_image` gives it.
+        (H, W, 3) uint8, as from `open_image`.
 
     Raises:
-        ValueError: the URL, an address it leads to, or the size is refused, or what came is not
-            an image.
-        TimeoutError: the time ran out.
-        OSError: the host cannot be found or reached, answered with an error, or sent a broken
+        ValueError: the URL, an address behind it or the size is refused, or the answer is not an
+            image.
+        TimeoutError: the answer took too long.
+        OSError: the host cannot be found or reached, answers with an error, or sends a broken
             image.
     """
     deadline = time.monotonic() + timeout
@@ -73,11 +73,11 @@ def fetch_image(
             answer = _get(location, where, deadline, max_bytes, allow_private)
         except TimeoutError as error:
             raise TimeoutError(
-                f"{where}: no whole answer within {timeout:g} s; try again or allow more time"
+                f"{where}: no complete answer within {timeout:g} s; try again or raise `timeout`"
             ) from error
         except ssl.SSLCertVerificationError as error:
             raise OSError(
-                f"{where}: the host cannot prove who it is: {error.verify_message}; check the URL"
+                f"{where}: the certificate is not valid: {error.verify_message}; check the URL"
             ) from error
         except (http.client.HTTPException, ssl.SSLError, ConnectionError) as error:
             detail = plain(str(error), 200) or type(error).__name__
@@ -85,12 +85,12 @@ def fetch_image(
         if answer.redirect is None:
             return _decode(answer, where)
         location = urljoin(location, answer.redirect)
-    raise OSError(f"{url}: more than {max_redirects} redirects; open it in a browser and save it")
+    raise OSError(f"{url}: more than {max_redirects} redirects; save it with a browser")
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a host sent: the bytes of a file, or where to look instead."""
+    """Answer of a host: the bytes of a file, or the target of a redirect."""
 
     body: bytes = b""
     kind: str = ""
@@ -107,7 +107,7 @@ def _decode(answer: _Answer, where: str) -> RGB:
 
 
 def _get(url: str, where: str, deadline: float, max_bytes: int, allow_private: bool) -> _Answer:
-    """Make one request; follow nothing."""
+    """Make one request, without following redirects."""
     parts, host, port = _split(url, where)
     addresses = _resolve(host, port, where, allow_private)
     sock = _connect(addresses, where, deadline)
@@ -145,18 +145,18 @@ def _split(url: str, where: str) -> tuple[SplitResult, str, int]:
         host = (parts.hostname or "").encode("idna").decode()
         port = parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError as error:
-        raise ValueError(f"{where}: not a URL that can be read: {error}") from error
+        raise ValueError(f"{where}: not a valid URL: {error}; check it") from error
     if parts.scheme not in _PORTS:
         raise ValueError(f"{where}: only http and https are fetched, not {parts.scheme!r}")
     if not host:
-        raise ValueError(f"{where}: the URL names no host")
+        raise ValueError(f"{where}: the URL has no host; check it")
     if "@" in parts.netloc:
-        raise ValueError(f"{where}: URLs with a user name are not fetched")
+        raise ValueError(f"{where}: URLs with a user name are not fetched; remove it")
     return parts, host, port
 
 
 def _resolve(host: str, port: int, where: str, allow_private: bool) -> list[tuple]:
-    """Look a name up and refuse it if any of its addresses is not public."""
+    """Resolve a name, and refuse it if any of its addresses is not public."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -166,7 +166,7 @@ def _resolve(host: str, port: int, where: str, allow_private: bool) -> list[tupl
             if not is_public(str(address[0])):
                 raise ValueError(
                     f"{where}: {host} is at {address[0]}, which is not a public address; "
-                    "allow private addresses to fetch from your own network"
+                    "set `allow_private=True` to fetch from your network"
                 )
     return found
 
@@ -174,7 +174,7 @@ def _resolve(host: str, port: int, where: str, allow_private: bool) -> list[tupl
 def is_public(address: str) -> bool:
     """Say whether an IP address belongs to the public internet.
 
-    An IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64) is judged as itself.
+    An IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64) is checked instead.
 
     Args:
         address: an IPv4 or IPv6 address as text.
@@ -228,7 +228,7 @@ def _remaining(deadline: float) -> float:
     """Return the seconds left until a time of `time.monotonic`.
 
     Raises:
-        TimeoutError: it has passed.
+        TimeoutError: the deadline has passed.
     """
     left = deadline - time.monotonic()
     if left <= 0:
@@ -237,10 +237,10 @@ def _remaining(deadline: float) -> float:
 
 
 class _DeadlineSocket:
-    """A connected socket, as `http.client` uses it, whose every operation ends at the deadline.
+    """Connected socket for `http.client`, with one deadline for all operations.
 
-    A socket's own timeout starts anew with each byte that arrives, so that a host that sends one
-    byte a second would hold the caller for as long as it likes.
+    The timeout of a socket restarts with each byte received, so a host that sends one byte a second
+    could hold the caller for ever.
     """
 
     def __init__(self, sock: socket.socket, deadline: float):
@@ -255,7 +255,7 @@ class _DeadlineSocket:
         return io.BufferedReader(_DeadlineReader(self._sock, self._deadline))
 
     def close(self) -> None:
-        """Leave the socket open: the response is still read, and whoever opened it closes it."""
+        """Leave the socket open: the response is still being read, and `_get` closes the socket."""
 
 
 class _DeadlineReader(io.RawIOBase):

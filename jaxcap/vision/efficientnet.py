@@ -1,25 +1,24 @@
-"""EfficientNet-Lite0 for inference: a picture to 1280 pooled features and a grid of them.
+"""EfficientNet-Lite0 for inference: from a picture to a grid of 1280 features and their mean.
 
 Tan and Le (2019), arXiv 1905.11946, in the Lite form: no squeeze-and-excitation, ReLU6 throughout.
-A block widens by a 1 x 1 convolution, filters each channel on its own (depthwise), narrows by a
-1 x 1 convolution, and adds its input where shapes allow. Batch norm is folded into the kernels and
-biases when the weights are converted. Padding is TensorFlow's SAME: at stride 2 and even sizes the
-odd row and column lie at the bottom and the right.
+A block is a 1 x 1 convolution that widens, a depthwise convolution, a 1 x 1 convolution that
+narrows, and a residual connection where shapes allow. Batch norm was folded into the kernels and
+biases when the weights were converted. Padding is TensorFlow's SAME: at stride 2 and even sizes the
+extra row and column are at the bottom and the right.
 
 Preprocessing (`PREPROCESSING`): RGB bytes, bicubic to 224 x 224, minus 127, over 128. The original
-evaluation crops the middle 7/8 of the shorter side; here the whole picture is squeezed to the
-square, for a caption may speak of what stands at the edge. The network takes any size that
-`STRIDE` divides, and its grid is 7 x 7 for 224. At 288 (`PREPROCESSING_288`), larger than what it
-was trained at, the same weights see more (Touvron et al. 2019, arXiv 1906.06423), in 1.7 times the
-time.
+evaluation crops the middle 7/8 of the shorter side. Here the whole picture is squeezed to the
+square, since a caption may mention things at the edge. The network accepts any size that `STRIDE`
+divides; the grid is 7 x 7 at 224. At 288 (`PREPROCESSING_288`), above the training size, the same
+weights resolve more detail (Touvron et al. 2019, arXiv 1906.06423) and are 1.7x slower.
 
 Layout is NHWC. Parameters are one flat dictionary, named as in the weights file:
 `stem`, `blocks.K.expand`, `blocks.K.depthwise`, `blocks.K.project` and `head`, each with `.kernel`
 and `.bias`; kernels are (3, 3, 3, 32), (I, O), and (k, k, C) for depthwise ones.
 
-On the CPU the network takes one picture after another: activations of one picture stay in the
-cache, and its features do not depend on what else is in the batch, to the last bit. A depthwise
-convolution is there a sum of shifted products, many times faster than XLA's grouped convolution.
+On the CPU the network encodes one picture at a time: its activations stay in the cache, and its
+features are bit-identical whatever else is in the batch. The depthwise convolution on the CPU is a
+sum of shifted products, many times faster than XLA's grouped convolution.
 """
 
 from collections.abc import Mapping
@@ -57,16 +56,16 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def grid_cells(size: int) -> int:
-    """Count the places of the grid for pictures of `size` by `size` pixels."""
+    """Return the number of grid cells for pictures of `size` by `size` pixels."""
     return (size // STRIDE) ** 2
 
 
 class Encoded(NamedTuple):
-    """What the network makes of N pictures.
+    """Features of N pictures.
 
     Attributes:
-        pooled: (N, 1280), one vector a picture: the mean of its grid.
-        grid: (N, L, 1280), one vector a place, row by row.
+        pooled: (N, 1280), one vector a picture, the mean of its grid.
+        grid: (N, L, 1280), one vector a grid cell, row by row.
     """
 
     pooled: Float[Array, "N 1280"]
@@ -74,7 +73,7 @@ class Encoded(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One inverted bottleneck."""
+    """Inverted bottleneck."""
 
     kernel: int
     stride: int
@@ -88,7 +87,7 @@ class Block(NamedTuple):
 
 
 def _blocks() -> list[Block]:
-    """Write out the stages: repeats, kernel, stride of the first, expansion, width."""
+    """Expand the stages: repeats, kernel, stride of the first, expansion, width."""
     stages = (
         (1, 3, 1, 1, 16),
         (2, 3, 2, 6, 24),
@@ -126,10 +125,11 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def load_params(path: AnyPath = WEIGHTS) -> dict[str, Float[Array, "..."]]:
-    """Load the weights that ship with the package, or others of the same layout, as float32.
+    """Load the weights shipped with jaxcap, or others of the same layout, as float32.
 
     Raises:
-        ValueError, OSError: as `jaxcap.files.tensors.read_tensors`.
+        ValueError: as `jaxcap.files.tensors.read_tensors`.
+        OSError: as `jaxcap.files.tensors.read_tensors`.
     """
     return {
         name: jnp.asarray(tensor) for name, tensor in read_tensors(path, parameter_shapes()).items()
@@ -142,7 +142,7 @@ def features(params: Params, images: Float[Array, "N S S 3"]) -> Encoded:
 
     Args:
         params: the parameters, float32, as `parameter_shapes` lists them.
-        images: normalised pictures, as `PREPROCESSING` makes them, or of another size S.
+        images: normalised pictures, from `PREPROCESSING` or of another size S.
 
     Returns:
         `Encoded(pooled (N, 1280), grid (N, (S / 32)^2, 1280))`, float32.
@@ -177,7 +177,7 @@ def _grid(params: Params, images: Array, depthwise) -> Float[Array, "N L 1280"]:
 
 
 def _grid_one_by_one(params: Params, images: Array) -> Float[Array, "N L 1280"]:
-    # Behind the barrier XLA cannot see that a loop runs once, unroll it, and round otherwise.
+    # Without the barrier XLA unrolls a loop that runs once, and rounds differently.
     num = lax.optimization_barrier(jnp.int32(len(images)))
 
     def encode(index, grids):
@@ -198,7 +198,7 @@ def _channels(bias: Array) -> Array:
 
 
 def _pointwise(x: Array, params: Params, name: str) -> Array:
-    """Convolve with a 1 x 1 kernel: one matrix product over the channels."""
+    """Convolve with a 1 x 1 kernel: one matmul over the channels."""
     product = jnp.einsum("nhwi,io->nhwo", x, params[f"{name}.kernel"])
     return product + _channels(params[f"{name}.bias"])
 
@@ -217,7 +217,7 @@ def _depthwise_grouped(x: Array, params: Params, name: str, stride: int) -> Arra
 
 
 def _depthwise_shifted(x: Array, params: Params, name: str, stride: int) -> Array:
-    """Sum, over the places of the kernel, the shifted picture times the weight of the place."""
+    """Sum shifted pictures times weights over the positions of the kernel."""
     kernel = params[f"{name}.kernel"]
     size, out = len(kernel), -(-x.shape[1] // stride)
     missing = max((out - 1) * stride + size - x.shape[1], 0)

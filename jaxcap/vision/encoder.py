@@ -1,8 +1,8 @@
-"""One interface over the networks: pictures in, features out, and a record of how they were made.
+"""One interface to all networks: from pictures to features, with a record of how they were made.
 
-The commonest cause of a captioner that says the same of every picture is that its features are
-made otherwise than those it was trained on. So `Encoder.describe` is stored with features and
-checkpoints, and `check_same_encoder` compares before anything is computed.
+A captioner that gives every picture the same caption usually gets features made differently from
+those of its training. So `Encoder.describe` is stored with features and checkpoints, and
+`check_same_encoder` compares the two before anything is computed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,11 +31,11 @@ ENCODERS = (*_LITE0, *_VGG16)
 
 
 class Features(NamedTuple):
-    """What an encoder makes of N pictures, in host memory.
+    """Features of N pictures, in host memory.
 
     Attributes:
         pooled: (N, D) float32, one vector a picture.
-        grid: (N, L, D) float32, one vector a place, row by row; None unless asked for.
+        grid: (N, L, D) float32, one vector a grid cell, row by row; None unless requested.
     """
 
     pooled: Float[np.ndarray, "N D"]
@@ -44,15 +44,15 @@ class Features(NamedTuple):
 
 @dataclass(frozen=True)
 class Encoder:
-    """A network with its weights and the preparation of pixels that belongs to it.
+    """Network with its weights and its preprocessing.
 
     Attributes:
         name: one of `ENCODERS`.
-        version: the digest of the weights file.
-        preprocessing: how pixels become the network's input.
+        version: digest of the weights file.
+        preprocessing: from pixels to the input of the network.
         feature_dim: width D of the features.
-        grid_cells: places L of the spatial grid, 0 if there is none.
-        params: the network's parameters.
+        grid_cells: cells L of the spatial grid, 0 without a grid.
+        params: parameters of the network.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Encoder:
     params: Mapping[str, Float[Array, "..."]] = field(repr=False, compare=False)
 
     def describe(self) -> dict[str, Any]:
-        """Say what the features depend on, in plain JSON, to be stored beside them."""
+        """Describe what the features depend on, in plain JSON, to store with them."""
         preprocessing = {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self.preprocessing).items()
@@ -71,7 +71,7 @@ class Encoder:
         return {"name": self.name, "version": self.version, "preprocessing": preprocessing}
 
     def prepare(self, image: RGB) -> UInt8[np.ndarray, "S S 3"]:
-        """Bring one picture to the network's size, as `encode_prepared` takes it.
+        """Resize a picture for `encode_prepared`.
 
         Raises:
             ValueError: the picture is not (H, W, 3) uint8.
@@ -86,17 +86,17 @@ class Encoder:
         Args:
             images: pictures, each (H, W, 3) uint8.
             grid: also return the spatial grid.
-            batch_size: how many are on the device at once.
+            batch_size: pictures on the device at a time.
 
         Returns:
             `Features(pooled (N, D), grid (N, L, D) or None)`.
 
         Raises:
-            ValueError: there are no pictures, one is not of that shape and type, or the network
+            ValueError: there are no pictures, a picture has another shape or type, or the network
                 has no grid.
         """
         if not images:
-            raise ValueError("there are no pictures to encode")
+            raise ValueError("`images` is empty, expected one picture or more")
         if grid and not self.grid_cells:
             raise ValueError(f"{self.name} has no spatial grid; use {DEFAULT_ENCODER} for one")
         parts = []
@@ -110,25 +110,24 @@ class Encoder:
     def encode_prepared(
         self, images: UInt8[np.ndarray, "N S S 3"], *, grid: bool = False, batch_size: int = 32
     ) -> Features:
-        """Encode one batch of pictures that `prepare` made.
+        """Encode one batch of pictures from `prepare`.
 
-        A batch is filled up to `batch_size`, a single picture goes alone, so that two shapes are
-        all that is ever compiled.
+        A batch is padded to `batch_size`, except a single picture, so only two shapes are compiled.
 
         Args:
             images: (N, S, S, 3) uint8, N from 1 to `batch_size`.
             grid: also return the spatial grid.
-            batch_size: the size that a batch is filled up to.
+            batch_size: size to which a batch is padded.
 
         Returns:
-            As `encode`.
+            `Features(pooled (N, D), grid (N, L, D) or None)`.
         """
         num = len(images)
         if 1 < num < batch_size:
             images = np.pad(images, ((0, batch_size - num), (0, 0), (0, 0), (0, 0)))
         pooled, cells = _encode(self.params, jnp.asarray(images), self.name, self.preprocessing)
-        # The grid stays on the device unless asked for. Copies, for a view would keep the rows of
-        # the filling alive.
+        # The grid stays on the device unless requested. Copies, since a view would keep the rows of
+        # padding alive.
         pooled = np.asarray(pooled)[:num].copy()
         if cells is None or not grid:
             return Features(pooled)
@@ -152,14 +151,14 @@ def load_encoder(name: str = DEFAULT_ENCODER, weights: AnyPath | None = None) ->
     """Load an encoder.
 
     Args:
-        name: "efficientnet-lite0", whose weights ship with the package, or
-            "efficientnet-lite0-288", the same on larger pictures; "vgg16" for torchvision's
-            weights; "vgg16-caffe" for the authors' own, which the course used.
-        weights: a safetensors or npz file; VGG16 needs one.
+        name: "efficientnet-lite0", with weights shipped with jaxcap; "efficientnet-lite0-288",
+            the same on larger pictures; "vgg16" for torchvision's weights; or "vgg16-caffe" for
+            the authors' weights, which the course used.
+        weights: a safetensors or npz file; required for VGG16.
 
     Raises:
-        ValueError: there is no encoder of that name, VGG16 has no weights file, or the file does
-            not hold what the network needs.
+        ValueError: there is no encoder of that name, the weights file of VGG16 is not given, or
+            the file lacks what the network needs.
         OSError: the file is missing or broken.
     """
     if name not in ENCODERS:
@@ -187,18 +186,18 @@ def check_same_encoder(
     """Refuse to mix features of two encoders.
 
     Args:
-        stored: what `Encoder.describe` said when the features or the checkpoint were made; None
-            where nothing is known.
-        used: the same of the encoder in use.
+        stored: `Encoder.describe` of the encoder of the features or the checkpoint; None if
+            unknown.
+        used: `Encoder.describe` of the encoder in use.
         where: the file that holds `stored`, for the message.
 
     Raises:
-        ValueError: they differ, or nothing is known; the message shows both.
+        ValueError: they differ, or `stored` is unknown; the message shows both.
     """
     if stored is None:
         raise ValueError(
-            f"{where}: does not say which encoder made its features, so {_show(used)} cannot be "
-            "trusted to match; make the features again with jaxcap.prepare"
+            f"{where}: does not say which encoder made its features, so {_show(used)} may not "
+            "match; make the features again with jaxcap.prepare"
         )
     if stored != used:
         keys = sorted(set(_flat(stored)) | set(_flat(used)))
@@ -215,7 +214,7 @@ def _flat(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _show(description: Mapping[str, Any], differing: Sequence[str] = ()) -> str:
-    """Name an encoder, with those parts of its preprocessing that matter here."""
+    """Show an encoder, with the parts of its preprocessing in `differing`."""
     values = _flat(description)
     name = f"{values.get('name', 'an unnamed encoder')} version {values.get('version', 'unknown')}"
     parts = [f"{key} {values.get(key)}" for key in differing if key not in ("name", "version")]

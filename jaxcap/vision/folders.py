@@ -1,4 +1,4 @@
-"""Image files in folders: which files are images by their names, and which file a name means."""
+"""Image files in folders: which names are images, and which file a name refers to."""
 
 import os
 import unicodedata
@@ -15,7 +15,7 @@ from jaxcap.vision.images import REFUSED_FORMATS
 
 @cache
 def image_suffixes() -> frozenset[str]:
-    """The endings of files that `open_image` reads, in small letters, with the dot."""
+    """Return the suffixes of files that `open_image` reads, in lower case, with the dot."""
     Image.init()
     return frozenset(
         suffix
@@ -25,19 +25,19 @@ def image_suffixes() -> frozenset[str]:
 
 
 def is_image_name(path: AnyPath) -> bool:
-    """Say whether a file is an image by its name; hidden files never are."""
+    """Say whether the name of a file is that of an image; hidden files never count."""
     path = Path(path)
     return path.suffix.lower() in image_suffixes() and not path.name.startswith(".")
 
 
 @dataclass(frozen=True)
 class FoundImages:
-    """Where images lie that were named.
+    """Result of a search for named images.
 
     Attributes:
-        paths: the file of each name that was found.
-        missing: names that were not, in order.
-        others: number of files in the folder that no name means.
+        paths: file of each name that was found.
+        missing: names that were not found, in order.
+        others: number of files in the folder without a name.
     """
 
     paths: dict[str, Path]
@@ -46,16 +46,16 @@ class FoundImages:
 
 
 def find_images(folder: AnyPath, names: Sequence[str]) -> FoundImages:
-    """Find the files that names mean, in a folder and those below it, before any is opened.
+    """Find the files of names in a folder and its subfolders, before any is opened.
 
-    A name is a path below the folder; where there is no such file, its last part may be one in
-    the folder itself. Both ways to spell a letter with a mark count as one. A name that leads out
-    of the folder, by `..` or from the root, is missing, whatever lies there; a link in the folder
-    is followed, since whoever owns the folder made it.
+    A name is a path below the folder. If there is no such file, the last part of the name is looked
+    up in the folder itself. Composed and decomposed letters with marks are equal (NFC). A name that
+    leads out of the folder, by `..` or as an absolute path, is missing even if that file exists. A
+    link in the folder is followed, since the owner of the folder made it.
 
     Args:
-        folder: where to look; hidden folders in it are passed over.
-        names: of images, with `/` between folders.
+        folder: folder to search; hidden folders in it are skipped.
+        names: names of images, with `/` between folders.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -72,9 +72,9 @@ def find_images(folder: AnyPath, names: Sequence[str]) -> FoundImages:
                 paths[name] = path
                 break
         else:
-            # What the walk leaves out: linked folders, `./`, paths from the root to below here.
+            # Not found by the walk: linked folders, `./`, absolute paths into the folder.
             path = folder / name
-            # `os.path`, for which a name that is too long is one of no file.
+            # `os.path.isfile` is False for a name that is too long; `Path.is_file` raises.
             if _is_below(path, folder) and os.path.isfile(path):
                 paths[name] = path
     missing = [name for name in names if name not in paths]
@@ -82,7 +82,7 @@ def find_images(folder: AnyPath, names: Sequence[str]) -> FoundImages:
 
 
 def _is_below(path: Path, folder: Path) -> bool:
-    """By the names alone, with links as they stand."""
+    """Say whether a path is below a folder by name, without resolving links."""
     return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 

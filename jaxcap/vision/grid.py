@@ -1,20 +1,20 @@
-"""Features without a trained network: what colours and what edges a picture has, and where.
+"""Features without a trained network: the colours and edges of a picture, by region.
 
 512 numbers for a picture of any size, in three parts:
 
 - colour, 9 regions x 16: soft histograms of the hue of strongly coloured pixels (12 bins) and of
   the lightness of the others (4 bins);
-- edges, 5 regions x 8: how much edge there is in each direction;
-- contours, 5 regions x 64, and the whole picture x 8: which share of the edges turns how far when
-  followed along the contour for a thirty-second of the picture, by direction and turn in the
-  regions and by turn alone in the whole.
+- edges, 5 regions x 8: the amount of edges in each direction;
+- contours, 5 regions x 64, and the whole picture x 8: the share of edges by their turn along the
+  contour over a thirty-second of the picture. The regions have bins of direction and turn, the
+  whole picture has bins of turn only.
 
-Colours know nothing of shapes. Edges are those of the strongest of the three channels, cut off
-where a pixel is no longer dark, so a dark outline gives the same edges around every colour:
-shapes know nothing of colours. Both are bound to each other only by place. A linear read-out
-trained on some colours of some shapes therefore reads other colours of these shapes. The contour
+Colour features are independent of shapes. Edges are those of the strongest of the three channels,
+clipped where a pixel is no longer dark, so a dark outline gives the same edges around every colour:
+shape features are independent of colours. Only the region links the two. A linear read-out trained
+on some colours of some shapes therefore generalises to other colours of these shapes. The contour
 statistics follow Kobayashi and Otsu, "Image feature extraction using gradient local
-auto-correlations" (ECCV 2008), with the offset turned into the direction of the edge.
+auto-correlations" (ECCV 2008), with the offset rotated to the direction of the edge.
 """
 
 from collections.abc import Iterator
@@ -42,9 +42,9 @@ _EDGE = (0.06, 0.26)
 _STEP = 1 / 32
 
 
-# Typical values of the bins, measured once on drawn scenes and rounded: they bring every feature to
-# a mean of about 0 and a spread of about 1, on which the speed of training depends. Hues come
-# first, red to pink, then lightness, dark to light; turns by eighths of a circle.
+# Typical values of the bins, measured once on drawn scenes and rounded. They give every feature
+# a mean of about 0 and a spread of about 1, which speeds up training. Hues come first, red to pink,
+# then lightness, dark to light. Turns are in eighths of a circle.
 _Constants = float | tuple[float, ...]
 _COLOUR_MEANS = (*(0.2,) * _HUES, 1.1, 1.6, 3.0, 3.2)
 _COLOUR_SPREADS = (*(0.5,) * _HUES, 0.8, 1.4, 1.0, 1.4)
@@ -58,17 +58,17 @@ _WHOLE_SPREAD = 0.05
 def grid_features(images: UInt8[np.ndarray, "N S S 3"]) -> Float[np.ndarray, "N 512"]:
     """Describe pictures by colour, edge and contour statistics on a grid.
 
-    A fixed function of each picture: nothing is fitted, and a picture's features do not depend on
-    the others in the call. Equal pictures at two sizes have nearly equal features.
+    The features of a picture are a fixed function of it: nothing is fitted, and other pictures in
+    the call have no effect. The same picture at two sizes has nearly equal features.
 
     Args:
-        images: square RGB pictures, uint8, of 24 pixels or more a side.
+        images: (N, S, S, 3) uint8, square RGB pictures of 24 pixels or more a side.
 
     Returns:
-        One row a picture, float32, with entries of about unit size.
+        (N, 512) float32, one row a picture, with values of about unit size.
 
     Raises:
-        ValueError: for another shape or dtype.
+        ValueError: the pictures have another shape or dtype.
     """
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
         raise ValueError(f"images have the shape {images.shape}, expected (N, S, S, 3)")
@@ -96,7 +96,7 @@ def _parts(images: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _shares(amounts: np.ndarray) -> np.ndarray:
-    """Divide by the sum: what is drawn does not depend on how often or how large it is drawn."""
+    """Divide by the sum, so that the number and the size of things have no effect."""
     return amounts / (amounts.sum(-1, keepdims=True) + 0.02)
 
 
@@ -169,7 +169,7 @@ def _ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _block_numbers(count: int, height: int, width: int) -> np.ndarray:
-    """Return the number of each pixel's block, counted through all pictures, (N, H, W)."""
+    """Return the block number of each pixel, counted across all pictures, (N, H, W)."""
     rows = np.arange(height) * _BLOCKS // height
     columns = np.arange(width) * _BLOCKS // width
     within = rows[:, None] * _BLOCKS + columns
@@ -183,7 +183,7 @@ def _histogram(bins: np.ndarray, weights: np.ndarray, length: int) -> np.ndarray
 def _soft_histogram(
     places: np.ndarray, position: np.ndarray, bins: int, weights: np.ndarray, *, cyclic: bool
 ) -> np.ndarray:
-    """Share each pixel's weight between the two bins next to its position, (places, bins)."""
+    """Split each pixel's weight between the two bins next to its position, (places, bins)."""
     below = np.floor(position).astype(np.int64)
     part = position - below
     above = (below + 1) % bins if cyclic else np.minimum(below + 1, bins - 1)

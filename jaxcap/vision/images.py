@@ -1,7 +1,7 @@
-"""Image files to pixels: whatever Pillow reads becomes red, green and blue bytes, upright.
+"""From image files to pixels: every format that Pillow reads becomes upright RGB bytes.
 
-A picture that cannot be read is one `ValueError` or `OSError` that names it and says what to do.
-Nothing is cached, no temporary file is written, and no other program is started.
+An unreadable picture raises one `ValueError` or `OSError` with its name and the remedy. Nothing is
+cached, no temporary file is written, and no other program is started.
 """
 
 from io import BytesIO
@@ -13,11 +13,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from jaxcap.files import AnyPath
 from jaxcap.files.text import one_line, read_file
 
-# Height and width have no letters, for the pictures of a list differ in them.
+# Height and width have no letters, since they differ between the pictures of a list.
 RGB = UInt8[np.ndarray, "_ _ 3"]
 
-# EPS starts Ghostscript, and IPTC may hold a picture of any format, EPS among them; the others are
-# stubs that recognise a file and cannot draw it.
+# EPS starts Ghostscript, and IPTC may contain any format, including EPS. The others are stubs
+# that recognise a file but cannot decode it.
 REFUSED_FORMATS = frozenset({"EPS", "IPTC", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 
 _SIXTEEN_BITS = 65535
@@ -26,9 +26,9 @@ _SIXTEEN_BITS = 65535
 def open_image(path: AnyPath) -> RGB:
     """Read an image file as upright RGB bytes.
 
-    The rotation that cameras note in EXIF is applied. Grayscale, palette and CMYK pictures are
-    converted, 16-bit ones scaled down, transparent ones laid on white; of an animated file the
-    first frame counts.
+    The rotation in EXIF is applied. Grayscale, palette and CMYK pictures are converted to RGB,
+    16-bit pictures are scaled to 8 bits, and transparent pictures are composited on white. Of an
+    animated file the first frame is read.
 
     Args:
         path: an image file of any kind that Pillow reads, except EPS, IPTC and WMF.
@@ -40,7 +40,7 @@ def open_image(path: AnyPath) -> RGB:
         FileNotFoundError: there is no such file.
         ValueError: it is a folder, empty, not an image, or larger than Pillow's limit or
             `jaxcap.files.text.LARGEST_FILE`.
-        OSError: the file is cut short, broken or not to be read.
+        OSError: the file is cut short, broken or unreadable.
     """
     return decode_image(read_file(path, expected="an image file"), str(path))
 
@@ -50,7 +50,7 @@ def decode_image(data: bytes, name: str) -> RGB:
 
     Args:
         data: the bytes of an image file.
-        name: what messages call it: a path or a URL.
+        name: path or URL of the image, for messages.
 
     Returns:
         (H, W, 3) uint8.
@@ -70,11 +70,11 @@ def decode_image(data: bytes, name: str) -> RGB:
 
 
 def _open(data: bytes, name: str) -> Image.Image:
-    """Read the header and refuse what would need too much memory, before any pixel is decoded."""
+    """Read the header, and refuse a picture with too many pixels before decoding any."""
     Image.init()
     formats = [format for format in Image.ID if format not in REFUSED_FORMATS]
     limit = Image.MAX_IMAGE_PIXELS
-    too_large = f"{name}: more pixels than the limit of {limit}; make it smaller in an editor"
+    too_large = f"{name}: more pixels than the limit of {limit}; make it smaller"
     try:
         image = Image.open(BytesIO(data), formats=formats)
     except UnidentifiedImageError as error:
@@ -100,7 +100,7 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()
     try:
         return ImageOps.exif_transpose(image)
-    # Broken EXIF says nothing about the pixels, which are whole.
+    # The pixels are intact even if the EXIF data are broken.
     except Exception:
         return image
 
@@ -116,7 +116,7 @@ def _to_rgb(image: Image.Image) -> RGB:
 
 
 def _to_bytes(values: np.ndarray) -> UInt8[np.ndarray, "H W"]:
-    """Scale 16 bits to 8; stretch what is wider, from its smallest to its largest value."""
+    """Scale 16 bits to 8; stretch wider ranges from smallest to largest value."""
     values = values.astype(np.float64)
     low, high = values.min(), values.max()
     if not np.isfinite([low, high]).all():

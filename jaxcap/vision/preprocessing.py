@@ -1,7 +1,7 @@
-"""From a picture of any size to what a network was trained on: size, filter, channels, scale.
+"""Preprocessing of pictures for a network: size, filter, channels, scale.
 
-A caption is only as good as the agreement of these steps between training and use, so they are
-one frozen value that is stored beside the features and compared.
+Captions are good only if these steps are the same in training and use. So they are one frozen
+value, stored with the features and compared.
 """
 
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pixels become a network's input.
+    """Preprocessing from pixels to the input of a network.
 
     `resize` works on bytes, one picture at a time; `normalise` on a batch, on the device.
 
     Attributes:
         size: height and width of the input.
-        fit: "squeeze" brings the whole picture to a square, so that nothing at its edge is lost;
-            "crop" takes the middle square of it.
+        fit: "squeeze" resizes the whole picture to a square, so that its edges are kept; "crop"
+            takes the middle square.
         crop_share: with "crop", the share of the shorter side that the square covers.
-        filter: Pillow's filter, which averages over all source pixels when it makes smaller.
-        channels: the order in which the network takes the colours.
-        mean: what is subtracted, in units of bytes, in the order of `channels`.
-        scale: what is then divided by, likewise.
+        filter: filter of Pillow, which averages over all source pixels when downscaling.
+        channels: order of the colours in the input.
+        mean: subtracted from the bytes, in 0 to 255, in the order of `channels`.
+        scale: divisor after that, likewise.
     """
 
     size: int
@@ -43,13 +43,13 @@ class Preprocessing:
     crop_share: float = 1.0
 
     def resize(self, image: RGB) -> UInt8[np.ndarray, "S S 3"]:
-        """Bring one picture to the network's size, S = `size`.
+        """Resize one picture to the network's size, S = `size`.
 
         Args:
             image: (H, W, 3) uint8, red, green, blue.
 
         Raises:
-            ValueError: the picture is not of that shape and type.
+            ValueError: the picture has another shape or type.
         """
         check_pixels(image)
         height, width, _ = image.shape
@@ -64,7 +64,7 @@ class Preprocessing:
         return np.array(picture.resize((self.size, self.size), _FILTERS[self.filter], box=box))
 
     def normalise(self, images: UInt8[Array, "N S S 3"]) -> Float[Array, "N S S 3"]:
-        """Scale a batch of resized pictures to the network's range, in its order of channels."""
+        """Scale a batch of resized pictures to the range and channel order of the network."""
         pixels = images.astype(jnp.float32)
         if self.channels == "BGR":
             pixels = pixels[..., ::-1]
@@ -75,10 +75,10 @@ class Preprocessing:
 
 
 def check_pixels(image: np.ndarray) -> None:
-    """Refuse what is not bytes of red, green and blue.
+    """Refuse anything but RGB bytes, (H, W, 3) uint8.
 
     Raises:
-        ValueError: the array has another type or shape; the commonest fault is floats in 0..1.
+        ValueError: the array has another type or shape; most often it has floats in 0..1.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a person names images by: files, folders, patterns and URLs, as one list to be opened."""
+"""Sources of images: files, folders, patterns and URLs, expanded into one list."""
 
 import glob
 import os
@@ -15,11 +15,11 @@ from jaxcap.vision.images import RGB, open_image
 
 
 class Sources(NamedTuple):
-    """Images that were named.
+    """Images found under some names.
 
     Attributes:
-        images: paths and URLs, each once, in the order named.
-        faults: what names no image, with the reason.
+        images: paths and URLs, each once, in the order given.
+        faults: names without an image, with the reason.
     """
 
     images: list[str]
@@ -27,12 +27,12 @@ class Sources(NamedTuple):
 
 
 def find_sources(names: Sequence[AnyPath]) -> Sources:
-    """Spell out folders and patterns.
+    """Expand names of images into a list.
 
     Args:
-        names: a file, which is taken whatever its ending; a folder, of which the images in it are,
-            without those in folders below; a pattern with `*`, `?`, `[...]` or `**`, of which the
-            images are; or a URL.
+        names: each is a file, with any suffix; a folder, for the images in it but not in its
+            subfolders; a pattern with `*`, `?`, `[...]` or `**`, for the images that match; or a
+            URL.
     """
     images: dict[str, None] = {}
     faults = []
@@ -53,7 +53,7 @@ def find_sources(names: Sequence[AnyPath]) -> Sources:
 
 
 def open_source(source: AnyPath, *, allow_private: bool = False) -> RGB:
-    """Open a picture, wherever it lies; raises as `open_image` and `fetch_image` do.
+    """Open a picture from a file or the web; raise as `open_image` and `fetch_image`.
 
     Args:
         source: a path, a `file://` URI, or a URL on the web.

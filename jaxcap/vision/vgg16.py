@@ -1,21 +1,20 @@
-"""VGG16 up to its second hidden layer: a picture to the 4096 features called fc7, after ReLU.
+"""VGG16 up to its second hidden layer: from a picture to the 4096 features fc7, after ReLU.
 
-Simonyan and Zisserman (2015), arXiv 1409.1556, configuration D. These are the features that the
-course's captioners were trained on. The weights (528 MB) do not ship with jaxcap: they come from a
-file that the user names, safetensors or npz, with torchvision's names (`features.0.weight`,
-`classifier.3.bias`, ...).
+Simonyan and Zisserman (2015), arXiv 1409.1556, configuration D. The course's captioners were
+trained on these features. jaxcap does not ship the weights (528 MB). You give them as a safetensors
+or npz file with torchvision's names (`features.0.weight`, `classifier.3.bias`, ...).
 
-Names do not say how pixels are to be prepared, and the two sets of weights in circulation differ:
+The names do not determine the preprocessing, which differs between the two common sets of weights:
 
 - `TORCHVISION`: weights trained by torchvision (`vgg16-397923af`). RGB, bytes over 255, minus
   ImageNet's mean, over its deviation; bilinear, the middle 224 of a shorter side of 256.
-- `CAFFE`: the authors' own weights, carried over from Caffe under torchvision's names
-  (`vgg16-00b39a1b`). BGR, bytes minus the mean; bilinear, the whole picture squeezed to 224. The
-  course's features are older than torchvision's weights and so come from these; how the course
-  resized its pictures is not recorded.
+- `CAFFE`: the authors' weights, converted from Caffe to torchvision's names (`vgg16-00b39a1b`).
+  BGR, bytes minus the mean; bilinear, the whole picture squeezed to 224. The course's features are
+  older than torchvision's weights and so come from these; how the course resized its pictures is
+  not recorded.
 
-Layout is NHWC. PyTorch's is NCHW, so the kernels are transposed at loading, and the kernel of fc6,
-which sees the last grid flattened, channels first, has its rows put in the order of NHWC.
+Layout is NHWC. PyTorch's is NCHW, so kernels are transposed on loading. The kernel of fc6 takes the
+last grid flattened with channels first, so its rows are reordered to NHWC.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +33,7 @@ from jaxcap.vision.preprocessing import Preprocessing
 Params = Mapping[str, Float[Array, "..."]]
 
 FEATURE_DIM = 4096
-# Widths of the convolutions between two poolings.
+# Widths of the convolutions between poolings.
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 TORCHVISION = Preprocessing(
     size=224,
@@ -69,7 +68,7 @@ def convolution_names(stages: Sequence[Sequence[int]] = STAGES) -> list[list[str
 def file_shapes(
     stages: Sequence[Sequence[int]] = STAGES, hidden: int = FEATURE_DIM, size: int = 224
 ) -> dict[str, tuple[int, ...]]:
-    """List the tensors that a weights file must hold, with PyTorch's shapes.
+    """List the tensors that a weights file must contain, with PyTorch's shapes.
 
     Args:
         stages: widths of the convolutions.
@@ -103,7 +102,7 @@ def load_params(path: AnyPath) -> dict[str, Float[Array, "..."]]:
 def from_torchvision(
     tensors: Mapping[str, Float[np.ndarray, "..."]],
 ) -> dict[str, Float[Array, "..."]]:
-    """Bring PyTorch's tensors to this module's layout, under the same names.
+    """Convert PyTorch's tensors to this module's layout, under the same names.
 
     Args:
         tensors: kernels (O, I, 3, 3), matrices (O, I) and biases, as `file_shapes` lists them.
@@ -134,8 +133,8 @@ def fc7(
     """Encode pictures.
 
     Args:
-        params: the parameters, as `from_torchvision` gives them.
-        images: normalised pictures, as `TORCHVISION` or `CAFFE` makes them.
+        params: the parameters, from `from_torchvision`.
+        images: normalised pictures, from `TORCHVISION` or `CAFFE`.
         stages: widths of the convolutions, as tuples.
 
     Returns:

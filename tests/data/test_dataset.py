@@ -133,7 +133,7 @@ def test_max_train_draws_captions_with_replacement(tiny_dir, folder):
     assert_holds(data, {**ARRAYS, "train": drawn})
     with jax.enable_x64(True):
         assert_holds(load_coco(tiny_dir, **some), {"train": drawn})
-    for bad, message in (({"max_train": 5}, "needs a `key`"), ({"max_train": 0}, "is 0, expected")):
+    for bad, message in (({"max_train": 5}, "give a `key`"), ({"max_train": 0}, "is 0, expected")):
         with pytest.raises(ValueError, match=f"`max_train` .*{message}"):
             load_coco(tiny_dir, **bad)
     # The sentences are read without the features.
@@ -180,7 +180,7 @@ def test_identity_and_source_as_they_stand_in_checkpoints(tiny_dir, tmp_path, mo
     for options, message in (
         ({"dataset": "coco"}, '`dataset="coco"` needs `data_dir`'),
         ({"dataset": "flickr"}, "`dataset` is flickr, expected one of scenes, coco"),
-        ({"dataset": "arrays"}, "the data were arrays, which no file gives again: give a `data_d"),
+        ({"dataset": "arrays"}, "the data were arrays, which were saved in no file; give a `data"),
     ):
         with pytest.raises(ValueError, match=message):
             load_data(**options)
@@ -206,10 +206,14 @@ def test_arrays_make_a_data_set(as_array, words):
 
 
 BAD = [
-    ("captions", np.full((40, 9), 12), "row 0 holds the id 12, expected 0 to 11, for `words` has"),
+    (
+        "captions",
+        np.full((40, 9), 12),
+        "row 0 holds the id 12, expected 0 to 11, since `words`",
+    ),
     ("captions", np.zeros((40, 9)), "has type float64, expected integers"),
     ("captions", np.zeros(40, int), "has shape (40,), expected 2 dimensions, none empty"),
-    ("image_idxs", np.full(40, 10), "row 0 is image 10, expected 0 to 9, for `features` has"),
+    ("image_idxs", np.full(40, 10), "row 0 is image 10, expected 0 to 9, since `features`"),
     ("image_idxs", np.zeros(39, int), "has 39 entries for 40 captions"),
     ("features", np.full((10, 6), np.nan, np.float32), "row 0 (one image) holds nan"),
     ("features", np.full((10, 6), 1e300), "row 0 (one image) holds inf"),
@@ -229,7 +233,7 @@ def test_what_could_not_be_loaded_is_not_written(tmp_path):
         ("captions", np.full((12, 9), 12), "val.captions row 0 holds the id 12"),
         ("captions", np.zeros((12, 8), int), "(12, 8), expected rows of one length"),
         ("urls", ["u"] * 4, "val.urls has 4 URLs, expected 10"),
-        ("urls", ["u"] * 9 + ["a b"], "val.urls[9] is 'a b', expected text without blanks"),
+        ("urls", ["u"] * 9 + ["a b"], "val.urls[9] is 'a b', expected text without spaces"),
     ):
         bad = replace(ARRAYS["val"], **{field: value})
         with pytest.raises(ValueError, match=re.escape(message)):

@@ -204,7 +204,7 @@ TABLE = {
         (lambda path: path.rename(path.with_name("train2014_vgg16_fc7.h5")), GONE[1]),
         (broken_chunk, "features: cannot be read"),
         (h5(many_names), r"features is missing; the file holds b'\xff', group0, group1, group10,"),
-        (bomb, "to 5,033,164,800, more than data do"),
+        (bomb, "to 5,033,164,800 bytes, more than real data"),
         (other("features", np.ones((9, 6), int)), "features has type int64, expected 2"),
         (other("features", np.ones((10, 5))), "features has shape (10, 5) and "),
         (at("features", (7, 2), np.nan), "features row 7 (one image) holds nan in column 2"),
@@ -224,7 +224,7 @@ TABLE = {
         (other_words, f"but that of {WORDS} is"),
         *(({"name": name}, f"name is {name!r}") for name in (None, "", 3)),
         ({"name": "x", "encoder": "x"}, "encoder is 'x', expected an object"),
-        ({"name": "x", "encoder": {}}, "encoder is {}, expected one with a name"),
+        ({"name": "x", "encoder": {}}, "encoder is {}, expected an object with a name"),
         ('{"encoder":' * 500 + "1" + "}" * 500, "nested in more than 100 levels"),
     ],
     ("words", "a.json"): [
@@ -232,7 +232,7 @@ TABLE = {
         (words("<NULL>", "<END>", "a"), "<START> is missing"),
         (words("<NULL>", "<START>", "a"), "<END> is missing"),
         (words("<START>", "<NULL>", "<END>"), "<NULL> has id 1, expected 0"),
-        (words(*SPECIAL, "a", "a"), "the word 'a' stands twice, as ids 3 and 4"),
+        (words(*SPECIAL, "a", "a"), "the word 'a' is repeated, as ids 3 and 4"),
         (words(*SPECIAL, 7), "idx_to_word[3] is 7, expected a string"),
         (words(*SPECIAL, " "), "idx_to_word[3] is ' ', expected a word"),
         (words(*SPECIAL, "cat", cat=5), "'cat' has id 3 in idx_to_word but 5 in word_to_idx"),
@@ -247,7 +247,7 @@ TABLE = {
         ("[" * 10**5 + "]" * 10**5, "nested in more than 100 levels"),
         ('{"a":' * 900 + "1" + "}" * 900, "nested in more than 100 levels"),
         ("[" * 10**6, "nested in more than 100 levels"),
-        ('{"a": ' + "9" * 10**6 + "}", "a number in it has more than"),
+        ('{"a": ' + "9" * 10**6 + "}", "holds a number of more than"),
         ('{"a": "\\ud83d"}', r"\ud83d without its other half"),
         ('{"a": ' + "1" * 3000, "not JSON"),
         (b'{"a":\n"\xe9"}', "line 2 is not UTF-8 (byte 0xe9); save it as UTF-8"),
@@ -270,20 +270,20 @@ TABLE = {
         ({"photos": []}, "has no list 'images' (found ['photos'])"),
         (coco(images=[{"id": 7}]), "images[0] has no 'file_name': {'id': 7}; expected the form"),
         (coco(images=[{"id": float("nan"), "file_name": "a"}]), "images[0] has id nan"),
-        (coco(images=[{"id": 7, "file_name": "a"}] * 2), "images[1] has the id 7 of a once more"),
-        ({**coco(), "annotations": 3}, "annotations is no list"),
-        (coco({"image_id": 8}), "annotations[0] is of image_id 8, which is not in images"),
+        (coco(images=[{"id": 7, "file_name": "a"}] * 2), "images[1] repeats the id 7 of a"),
+        ({**coco(), "annotations": 3}, "annotations is not a list"),
+        (coco({"image_id": 8}), "annotations[0] has image_id 8, which is not in images"),
         (coco({"caption": 3}), "annotations[0] has caption 3; expected the form"),
         (karpathy(split="dev2"), "images[0] has the split 'dev2', expected one of train, restval"),
         (karpathy(split=[1]), "has the split [1]"),
         (karpathy(filepath={"a": 1}), "has filepath {'a': 1}"),
         ("a.jpg\tx\ttrain\na.jpg\ty\tval\n", "a.jpg is in the splits train and val"),
         ("a.jpg\tx\nno tab here\n", "line 2 is 'no tab here', expected an image, a tab"),
-        ("image,caption\na.jpg\n", "line 2 has no image or no caption"),
+        ("image,caption\na.jpg\n", "line 2 lacks an image or a caption"),
         (f"a.jpg\t{'x' * 5001}\n", "'a.jpg' has a caption of 5,001 characters"),
         (f"a.jpg\t{LONG}", "8,388,608 characters, expected at most"),
-        (LONG, "of no known format"),
-        (f"image,caption\na.jpg,{LONG}", "is no CSV"),
+        (LONG, "has no known format"),
+        (f"image,caption\na.jpg,{LONG}", "is not CSV"),
     ],
     ("all", "a.pth"): [(pickle.dumps({}), "expected a .safetensors or .npz file; convert it")],
     ("tensors", "a.safetensors"): [
@@ -361,10 +361,14 @@ def test_what_is_no_file_or_far_too_large(tmp_path, monkeypatch):
             refused(reader, tmp_path / "pipe.npz", "is not a regular file")
             refused(reader, tmp_path / "folder.npz", "is a folder")
     for reader in (*JSON, "list", "image"):
-        refused(reader, tmp_path / "large", "1,099,511,627,776 bytes, more than the 1,073,741,824")
+        refused(
+            reader,
+            tmp_path / "large",
+            "1,099,511,627,776 bytes, more than the limit of 1,073,741,824",
+        )
     monkeypatch.setattr(text, "LARGEST_FILE", 10)
     (tmp_path / "large").write_text("a.jpg\ta cat")
-    refused("captions", tmp_path / "large", "has 11 bytes, more than the 10")
+    refused("captions", tmp_path / "large", "has 11 bytes, more than the limit of 10")
 
 
 class Trap:
@@ -411,7 +415,7 @@ def test_npz_files_declare_no_more_than_they_hold(tmp_path, monkeypatch):
             refused(reader, path)
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("../../a.txt", b"x")
-    refused("all", path, "../../a.txt is no array")
+    refused("all", path, "../../a.txt is not an array")
     assert not (tmp_path.parent.parent / "a.txt").exists()
     monkeypatch.setattr(tensors, "_SMALL_BYTES", 1 << 20)
     np.savez_compressed(path, a=np.zeros(1 << 24, np.float32))

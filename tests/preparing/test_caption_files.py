@@ -94,8 +94,8 @@ def test_contradictions_are_named(tmp_path):
     a, b, c, none = (tmp_path / name for name in ("a", "b", "c", "none"))
     for images, choice, message in (
         (IMAGES, SplitChoice(a, b), "b: 1.jpg is in the other list too"),
-        (IMAGES, SplitChoice(a, c), "no image is in the split val, by split lists: give `train_l"),
-        (IMAGES, SplitChoice(a), "`train_list` and `val_list` go together"),
+        (IMAGES, SplitChoice(a, c), "no image is in the split val, by split lists; give `train_l"),
+        (IMAGES, SplitChoice(a), "give `train_list` and `val_list` together"),
         (IMAGES, SplitChoice(none, b), "none: no such file, expected a list of images"),
         (IMAGES, SplitChoice(val_share=0.0), "`val_share` is 0, expected .* between 0 and 1"),
         (IMAGES, SplitChoice(val_share=1.0), "`val_share` is 1, expected .* between 0 and 1"),

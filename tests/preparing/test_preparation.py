@@ -106,7 +106,7 @@ def test_broken_missing_and_foreign_files_are_left_out_with_their_words(mixed):
     report = json.loads((mixed.output / "report.json").read_text())
     assert (report["missing"], report["unreadable"]) == (["010.png"], done.unreadable)
     notes = " ".join(report["notes"])
-    for note in ("of 20 images", "2 images of the split test", "passed over: 3 files"):
+    for note in ("of 20 images", "2 images of the split test", "skipped: 3 files"):
         assert note in notes
     # References are the captions as people wrote them, repeated ones too; the ids have each once.
     raw = {image["filename"]: [s["raw"] for s in image["sentences"]] for image in given["images"]}
@@ -179,7 +179,7 @@ def test_nothing_is_overwritten_unasked_and_nothing_foreign_deleted(config, tmp_
     with pytest.raises(FileExistsError, match="holds 'thesis.tex', which no preparation wrote"):
         prepare(replace(config, overwrite=True))
     (tmp_path / "file").write_text("x")
-    with pytest.raises(FileExistsError, match="file: is a file, give a folder as `output`"):
+    with pytest.raises(FileExistsError, match="file: is a file; give a folder as `output`"):
         prepare(replace(config, output=tmp_path / "file", overwrite=True))
 
 
@@ -219,7 +219,7 @@ def test_images_that_are_not_there_or_not_whole(config, tmp_path):
             plan_preparation(replace(config, images=tmp_path / folder))
     for name in ("000.png", "007.png", "014.png"):
         (config.images / name).write_bytes(b"")
-    with pytest.raises(ValueError, match="no image of the split val is there and whole"):
+    with pytest.raises(ValueError, match="every image of the split val is missing or unreadable"):
         prepare(config)
     assert not config.output.exists()
 
@@ -257,7 +257,7 @@ def test_captions_are_counted_cut_and_cleaned(config):
     chinese = {f"{i:03}.png": [f"图里有一只{c}猫"] for i, c in enumerate("红绿蓝白黑黄")}
     config = replace(config, min_count=3, splits=SplitChoice(val_share=0.1))
     write_tsv(config.captions, chinese)
-    with pytest.raises(ValueError, match="no word is seen 3 times .* 1 times.*`tokenizer`"):
+    with pytest.raises(ValueError, match="no word occurs 3 times .* 1 times.*`tokenizer`"):
         plan_preparation(config)
     same = {f"00{i}.png": ["一样 的"] for i in (6, 7, 8)}
     write_tsv(config.captions, chinese | same)

@@ -30,7 +30,7 @@ def test_captions_to_ids_and_back(known, data, more):
     assert ids.shape == (len(words) + 2 + more,) and not ids[len(words) + 2 :].any()
     assert vocabulary.decode(ids) == " ".join(words)
     assert decode_captions(ids, vocabulary.idx_to_word) == " ".join([START, *words, END])
-    with pytest.raises(ValueError, match=f"needs {len(words) + 2} places"):
+    with pytest.raises(ValueError, match=f"needs {len(words) + 2} ids"):
         vocabulary.encode(words, len(words) + 1)
     # Unknown words become <UNK>, and nothing else changes.
     words = data.draw(st.lists(WORDS, max_size=6))

@@ -81,15 +81,15 @@ def test_what_is_out_of_this_world_is_an_error():
         ({"count": 2}, r"is 'small', expected one of \[None\]"),
         ({"place": "corner"}, "place of a scene is 'corner'"),
         ({"kind": "tree", "place": "top"}, "places of two groups"),
-        ({"place": "right"}, "two groups of one kind"),
+        ({"place": "right"}, "expected two kinds"),
     ):
         with pytest.raises(ValueError, match=message):
             Scene((Group(**cat), Group(**cat | change)), "sea", 0)
     for make, message in (
         (lambda: Scene((Group(**cat),), "moon", 0), "background of a scene is 'moon'"),
         (lambda: sample_scene("test", 0), "split of a scene is 'test'"),
-        (lambda: sample_scene("val", -1), "must not be negative"),
-        (lambda: draw(sample_scene("val", 0), 95), "96 pixels or more, not at 95"),
+        (lambda: sample_scene("val", -1), "`index` is -1, expected 0"),
+        (lambda: draw(sample_scene("val", 0), 95), "`side` is 95, expected 96"),
     ):
         with pytest.raises(ValueError, match=message):
             make()

@@ -31,7 +31,7 @@ def test_words_have_ids_and_a_digest():
     assert (moved.start, moved.end, moved.unk) == (4, 2, None)
     assert moved.encode(["b", "a"], 5).tolist() == [4, 3, 1, 2, 0]
     for words in (["a", "b", "a"], ["a", END]):
-        with pytest.raises(ValueError, match=f"{words[-1]}' stands twice"):
+        with pytest.raises(ValueError, match=f"{words[-1]}' is repeated"):
             Vocabulary.build(words)
     # Order and boundaries tell digests apart.
     lists = [["a", "b"], ["b", "a"], ["ab"], ["a b"], ['a", "b'], ["a\nb"], ["a", "b", "c"]]
@@ -66,13 +66,16 @@ def test_captions_are_numbered_and_spelled(array):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: VOCABULARY.encode(["a"] * 7, 8), "7 words .* needs 9 places and has 8"),
+        (lambda: VOCABULARY.encode(["a"] * 7, 8), "7 words .* needs 9 ids but `length` is 8"),
         (lambda: VOCABULARY.encode("a cat", 12), "found one string 'a cat'; split it"),
         (lambda: Vocabulary(WORDS[:3]).encode(["dog"], 8), "'dog' is not in the vocabulary, whi"),
         (lambda: VOCABULARY.decode([1, 8, 2]), "id 8 is outside the vocabulary of 8 words"),
         (lambda: decode_captions(np.array([[1, -1]]), WORDS), "id -1 is outside the vocabulary"),
         (lambda: decode_captions(np.zeros((1, 1, 2), int), WORDS), r"shape \(1, 1, 2\), expected"),
-        (lambda: choose_words(CAPTIONS, 5), "5 times .* commonest 4 times: lower `min_count`"),
+        (
+            lambda: choose_words(CAPTIONS, 5),
+            "5 times .* common one 4 times; lower `min_count`",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(call, message):

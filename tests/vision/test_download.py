@@ -122,10 +122,10 @@ def test_refusals(server, path, kind, message):
     ("url", "kind", "message"),
     [
         ("file:///etc/hostname", ValueError, "only http and https"),
-        ("http:///a.png", ValueError, "names no host"),
+        ("http:///a.png", ValueError, "has no host"),
         ("http://user:secret@127.0.0.1/a.png", ValueError, "user name"),
-        ("http://127.0.0.1:99999/a.png", ValueError, "not a URL"),
-        ("http://[::1/a.png", ValueError, "not a URL"),
+        ("http://127.0.0.1:99999/a.png", ValueError, "not a valid URL"),
+        ("http://[::1/a.png", ValueError, "not a valid URL"),
         ("http://127.0.0.1:1/a.png", OSError, "cannot connect"),
         ("http://no.example/a.png", OSError, r"the host 'no\.example' cannot be found"),
     ],

@@ -80,7 +80,7 @@ def test_pictures_of_any_size_in_two_programs(lite):
         lite.encode(images[:num], batch_size=2)
     assert encoder._encode._cache_size() <= before + 2
     for call, message in (
-        (lambda: lite.encode([]), "no pictures"),
+        (lambda: lite.encode([]), "`images` is empty"),
         (lambda: load_encoder("resnet"), "no encoder 'resnet'; the encoders are efficientnet"),
         (lambda: load_encoder("vgg16"), "vgg16 needs a weights file"),
     ):
