@@ -180,11 +180,28 @@ def init_cell(cell: Cell, key: Array, D: int, H: int, dtype: DTypeLike = jnp.flo
     return CellParams(Wx, Wh, jnp.zeros((G,), dtype))
 
 
-def rnn_init(key: Array, D: int, H: int) -> CellParams:
-    """Draw initial parameters of a vanilla RNN: `Wx (D, H)`, `Wh (H, H)`, `b (H,)`, float32."""
-    return init_cell(RNN, key, D, H)
+def rnn_init(key: Array, D: int, H: int, dtype: DTypeLike = jnp.float32) -> CellParams:
+    """Draw initial parameters of a vanilla RNN, `Wx (D, H)`, `Wh (H, H)`, `b (H,)`.
+
+    Args:
+        key: a `jax.random` key.
+        D: length of an input.
+        H: number of hidden units.
+        dtype: of the parameters.
+    """
+    return init_cell(RNN, key, D, H, dtype)
 
 
-def lstm_init(key: Array, D: int, H: int) -> CellParams:
-    """Draw initial parameters of an LSTM: `Wx (D, 4H)`, `Wh (H, 4H)`, `b (4H,)`, float32."""
-    return init_cell(LSTM, key, D, H)
+def lstm_init(key: Array, D: int, H: int, dtype: DTypeLike = jnp.float32) -> CellParams:
+    """Draw initial parameters of an LSTM, `Wx (D, 4H)`, `Wh (H, 4H)`, `b (4H,)`.
+
+    >>> lstm_init(jax.random.key(0), D=3, H=5).Wx.shape
+    (3, 20)
+
+    Args:
+        key: a `jax.random` key.
+        D: length of an input.
+        H: number of hidden units.
+        dtype: of the parameters.
+    """
+    return init_cell(LSTM, key, D, H, dtype)
