@@ -6,30 +6,26 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxcap.nn.cells import Cell
+from jaxcap.nn.cells import Cell, RNNCarry
 
 # Pure functions
-
-
-class GRUCarry(NamedTuple):
-    h: jax.Array
 
 
 def gru_update(a, carry):
     """h' = z * h + (1 - z) * n: a gated unit without a reset gate."""
     z, n = jnp.split(a, 2, axis=-1)
     z, n = jax.nn.sigmoid(z), jnp.tanh(n)
-    return GRUCarry(z * carry.h + (1 - z) * n), (z, n)
+    return RNNCarry(z * carry.h + (1 - z) * n), (z, n)
 
 
 def gru_pull_back(saved, before, after, dafter):
     z, n = saved
     dz, dn = dafter.h * (before.h - n), dafter.h * (1 - z)
     da = jnp.concatenate([dz * z * (1 - z), dn * (1 - n * n)], axis=-1)
-    return da, GRUCarry(dafter.h * z)
+    return da, RNNCarry(dafter.h * z)
 
 
-gru = Cell(2, GRUCarry, gru_update, gru_pull_back)
+gru = Cell(2, RNNCarry, gru_update, gru_pull_back)
 
 
 class LeakyCarry(NamedTuple):

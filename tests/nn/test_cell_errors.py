@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 import pytest
 from draws import parameters
-from own_cells import GRUCarry, LeakyCarry, gru, leaky
+from own_cells import LeakyCarry, gru, leaky
 
 from jaxcap.nn.captioner import CaptionerConfig, start
-from jaxcap.nn.cells import LSTM
+from jaxcap.nn.cells import LSTM, RNNCarry
 from jaxcap.nn.find_cell import CellError
 
 
@@ -41,7 +41,7 @@ def test_a_path_that_does_not_fit_is_refused(cell, message):
 
 
 def wider(a, carry):
-    return GRUCarry(jnp.concatenate([a, a], axis=1)), ()
+    return RNNCarry(jnp.concatenate([a, a], axis=1)), ()
 
 
 @pytest.mark.parametrize(
@@ -50,15 +50,15 @@ def wider(a, carry):
         ({"gates": 0}, "its gates are 0, expected a whole number, at least 1"),
         ({"start": lambda: 0}, r"start\(h0\) failed, TypeError"),
         ({"start": lambda h0: h0}, r"gives float32\[2, 8\], expected a NamedTuple with .* as h"),
-        ({"start": lambda h0: GRUCarry(h0[:, 1:])}, r"the h float32\[2, 7\], expected float32"),
+        ({"start": lambda h0: RNNCarry(h0[:, 1:])}, r"the h float32\[2, 7\], expected float32"),
         (
             {"start": lambda h0: LeakyCarry(h0, jnp.zeros((2,), int))},
             r"for 2 rows holds int32\[2\], expected floats with the rows first",
         ),
-        ({"update": lambda a, carry: carry}, r"gives GRUCarry.*, expected \(next carry, saved\)"),
+        ({"update": lambda a, carry: carry}, r"gives RNNCarry.*, expected \(next carry, saved\)"),
         (
             {"update": wider},
-            r"carry is GRU.* from start and GRU.* after update, expected",
+            r"carry is RNN.* from start and RNN.* after update, expected",
         ),
         ({"update": lambda a, carry: (carry, a @ a)}, r"update\(a, carry\) failed, TypeError"),
         (

@@ -101,7 +101,7 @@ def test_every_width_of_numbers_is_finite_and_near(x64):
         batch = Batch(Image(normal(N, scale).astype(dtype)), captions)
         return gradients(config, params, batch, **options)
 
-    for dtype in ("float64", "float32", "bfloat16"):
+    for dtype in ("float64", "bfloat16"):
         for scale in (0.0, 1e6):
             assert_finite(*found(dtype, scale))
     losses, grads = found("float64", 1.0)
