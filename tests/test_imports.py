@@ -20,7 +20,7 @@ ALLOWED = {
     "plots": {"files", "text", "scenes", "nn", "scoring"},
     "commands": {
         *("files", "text", "vision", "data", "datasets"),
-        *("decoding", "scoring", "learning", "plots", "trained"),
+        *("nn", "decoding", "scoring", "learning", "plots", "trained"),
     },
     "cs231n": {"text", "vision", "data", "scenes", "nn", "decoding", "datasets"},
 }

@@ -113,7 +113,7 @@ def test_every_width_of_numbers_is_finite_and_near(x64):
             assert drift < 10 * near, name
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("run", ["small", "mid"])
 def test_bfloat16_reaches_the_loss_of_float32(run, tmp_path):
     """The lowest on validation, and that of the first half of training.

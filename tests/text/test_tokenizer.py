@@ -41,7 +41,7 @@ def test_long_captions_end_soon():
     assert time.process_time() - begin < 20
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(shutil.which("java") is None, reason="the reference tokenizer needs Java")
 def test_golden_words_are_still_the_reference_tokenizers():
     code = (
