@@ -43,9 +43,8 @@ def kept(setting: Setting, remat: bool) -> int:
 
     def forward(params, features, words):
         def states(params):
-            return _hidden_states(
-                params, model, Image(features), words, plan=ComputePlan(remat=remat)
-            )
+            plan = ComputePlan(remat=remat)
+            return _hidden_states(params, model, Image(features), words, None, None, plan)
 
         return jax.vjp(states, params)[1]
 

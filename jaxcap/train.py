@@ -22,7 +22,7 @@ from jaxcap.learning.run import Run
 from jaxcap.learning.run_folder import CURVE_FILE
 from jaxcap.learning.sweep import table
 from jaxcap.scoring.split_images import knows_truth
-from jaxcap.trained import scene_truth
+from jaxcap.trained import load_captioner, scene_truth
 
 flags.adopt_module_key_flags(training_flags)
 
@@ -121,11 +121,13 @@ def _print_truth(run: Run) -> None:
     """Of a run's last parameters, or a sweep's best, on scenes."""
     if not knows_truth(run.data):
         return
-    params = run.checkpoints.load("best").params if run.is_sweep else run.params
+    if run.is_sweep:
+        captioner, which = load_captioner(run.folder).captioner, "the best one's captions"
+    else:
+        captioner = Captioner(run.params, run.info.model, run.data.vocabulary)
+        which = "the captions"
     if processes.is_first():
-        which = "the best one's captions" if run.is_sweep else "the captions"
         print(f"claims in {which} of the validation scenes:")
-        captioner = Captioner(params, run.info.model, run.data.vocabulary)
         print(scene_truth(captioner, run.data.val))
 
 

@@ -280,9 +280,8 @@ def load_captioner(
         raise ValueError("`checkpoint` names no run")
     runs = []
     for folder in folders:
-        found = Checkpoints(Path(folder).expanduser()).load("best" if best else "newest")
-        captioner = Captioner(found.params, found.info.model, found.info.vocabulary)
-        runs.append(LoadedRun(found.path, captioner, found.info))
+        path, params, info = Checkpoints(folder).load("best" if best else "newest")
+        runs.append(LoadedRun(path, Captioner(params, info.model, info.vocabulary), info))
     for run in runs:
         if run.info.vocabulary != runs[0].info.vocabulary:
             raise ValueError(

@@ -106,6 +106,6 @@ def info(tiny):
     from jaxcap.learning.config import TrainingConfig
     from jaxcap.nn.captioner import CaptionerConfig
 
-    model = CaptionerConfig(vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16, dropout=0.2)
+    model = CaptionerConfig.for_data(tiny, wordvec_dim=8, hidden_dim=16, dropout=0.2)
     training = TrainingConfig(batch_size=8, num_epochs=4, log_every=2, order="shuffle")
     return RunInfo.of(tiny, model, training, 0)

@@ -17,7 +17,8 @@ from jaxcap.data.coco import load_coco
 from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.sampling import Sampling
-from jaxcap.learning.checkpoints import Checkpoints, Validation
+from jaxcap.learning.checkpoint_info import Validation
+from jaxcap.learning.checkpoints import Checkpoints
 from jaxcap.scoring.scores import score
 from jaxcap.scoring.split_images import SplitImages
 from jaxcap.shipped import shipped_checkpoint

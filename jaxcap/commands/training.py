@@ -38,8 +38,8 @@ MAX_TRAIN = flags.DEFINE_integer(
 CELL = flags.DEFINE_string(
     "cell",
     "lstm",
-    "Recurrent cell: lstm, rnn, or the import path of a Flax Linen cell, such as "
-    "flax.linen.GRUCell or my_module:MyCell; see jaxcap.nn.flax_cells.",
+    "Recurrent cell: lstm, rnn, or the import path of a jaxcap.nn.cells.Cell or of a Flax Linen "
+    "cell, such as my_module:my_cell or flax.linen.GRUCell; see jaxcap.nn.cells.",
 )
 HIDDEN_DIM = flags.DEFINE_integer("hidden_dim", 512, "Hidden units.", lower_bound=1)
 WORDVEC_DIM = flags.DEFINE_integer("wordvec_dim", 256, "Length of a word vector.", lower_bound=1)
@@ -176,9 +176,8 @@ def _load(training: TrainingConfig | None) -> Dataset:
 
 
 def _model(data: Dataset) -> CaptionerConfig:
-    return CaptionerConfig(
-        vocab_size=len(data.vocabulary),
-        feature_dim=data.feature_dim,
+    return CaptionerConfig.for_data(
+        data,
         wordvec_dim=WORDVEC_DIM.value,
         hidden_dim=HIDDEN_DIM.value,
         cell=CELL.value,

@@ -22,8 +22,9 @@ from jaxcap.data.image import Image
 from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.sampling import Sampling, draw_captions
 from jaxcap.learning.loop import Call, as_pytree
-from jaxcap.learning.objective import Likelihood
+from jaxcap.learning.objective import Likelihood, for_minibatches
 from jaxcap.learning.step import (
+    Loss,
     Steps,
     StepsResult,
     TrainState,
@@ -32,7 +33,6 @@ from jaxcap.learning.step import (
     train_step,
 )
 from jaxcap.nn.captioner import CaptionerConfig, Params, start, step
-from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.products import matmul_precision
 from jaxcap.nn.regularisation import Regularisation
 from jaxcap.scoring.scores import Scorer
@@ -101,11 +101,7 @@ class CiderReward:
 
     def __call__(self, params: Params, batch: Batch, key: Array | None) -> Float[Array, ""]:
         """Give the surrogate of N weighted captions."""
-        return self.likelihood()(params, batch, key)
-
-    def likelihood(self, *, remat: bool = False) -> Likelihood:
-        """Give the surrogate as the likelihood that it is of weighted captions."""
-        return Likelihood(self.config, self.regularisation, ComputePlan(remat=remat))
+        return Likelihood(self.config, self.regularisation)(params, batch, key)
 
     def compile_steps(
         self,
@@ -125,7 +121,7 @@ class CiderReward:
         )
         drawn = drawing.out_info
         rewards = jax.ShapeDtypeStruct(drawn.captions.shape[:2], jnp.float32)
-        learner = as_pytree((self.likelihood(remat=call.remat), optimiser))
+        learner = as_pytree((self._likelihood(data, call), optimiser))
         with matmul_precision(call.matmul_precision):
             learning = learn_from_rewards.lower(state, data, drawn, rewards, *learner)
         draw, learn = drawing.compile(), learning.compile()
@@ -142,6 +138,11 @@ class CiderReward:
             return state, StepsResult(-jnp.asarray(means), all_finite(state.params))
 
         return steps
+
+    def _likelihood(self, data: CaptionSet, call: Call) -> Loss:
+        likelihood = Likelihood(self.config, self.regularisation)
+        rows, columns = call.batch_size, data.captions.shape[1]
+        return for_minibatches(likelihood, rows, columns, cut=False, remat=call.remat, axis=None)
 
 
 class Samples(NamedTuple):
@@ -199,7 +200,7 @@ def learn_from_rewards(
     data: CaptionSet,
     drawn: Samples,
     rewards: Float[Array, "N S"],
-    likelihood: Likelihood,
+    likelihood: Loss,
     optimiser: optax.GradientTransformation,
 ) -> TrainState:
     """Update the parameters by the rewards of the captions that they drew.

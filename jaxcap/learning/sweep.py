@@ -215,6 +215,7 @@ def open_sweep(
         Standing(RunInfo.of(data, *member.configure(model, training), member.seed), member.name)
         for member in members
     ]
+    standings[0].info.to_json()  # Refuses a cell that no checkpoint can name.
     with opened(folder, start) as checkpoints:
         captions = member_captions(members, data)
         run = Run(folder, data, learner, standings, checkpoints, captions)

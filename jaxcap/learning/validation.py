@@ -93,7 +93,7 @@ class ValidationCider:
                 "CIDEr-D of a single image is 0 whatever the caption: give `val_images=2` or more, "
                 "or leave it out where the validation split has one image"
             )
-        self._images = data.val.images.at(images)
+        self._images = data.val.images.at(jnp.asarray(images))
         references = references_of(data.val, images, data.vocabulary)
         self._scorer = Scorer(dict(enumerate(references)))
 

@@ -19,8 +19,7 @@ FILE = Path(__file__).with_name("eight_devices.py")
 def test_eight_devices(marks):
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", marks]
-        + [str(FILE)],
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", marks, str(FILE)],
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,

@@ -247,7 +247,7 @@ def test_what_cannot_be_swept_is_said(texts, message):
 @pytest.mark.parametrize(
     ("values", "training", "message"),
     [
-        ({"dropout": (0.5, 1.0)}, {}, "dropout must be at least 0 and below 1, got 1.0"),
+        ({"dropout": (0.5, 1.0)}, {}, "`dropout` must be at least 0 and below 1, got 1.0"),
         (
             {"dropout": (0.5,)},
             {"objective": "cider", "order": "replacement", "samples": 4},
