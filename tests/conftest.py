@@ -39,12 +39,13 @@ def pytest_configure(config):
         if not config.getoption("optimised"):
             os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
             os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *known_to_xla()])
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(program_folder(config)))
+        if "JAX_COMPILATION_CACHE_DIR" not in os.environ and hasattr(config, "cache"):
+            os.environ["JAX_COMPILATION_CACHE_DIR"] = str(program_folder(config))
         if "JAXCAP_CACHE" not in os.environ:
             os.environ["JAXCAP_CACHE"] = folder = tempfile.mkdtemp()
             config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
     jax.config.update("jax_disable_most_optimizations", not config.getoption("optimised"))
-    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 

@@ -22,7 +22,87 @@ class Fault:
     test: str
 
 
-FAULTS = {}
+FAULTS = {
+    "gates in another order": Fault(
+        "jaxcap/nn/cells.py",
+        "i, f, o, g = jnp.split(a, 4, axis=-1)",
+        "i, o, f, g = jnp.split(a, 4, axis=-1)",
+        "tests/golden/test_notebook_digits.py::test_a_step",
+    ),
+    "the forget gate's gradient reads the new cell state": Fault(
+        "jaxcap/nn/cells.py",
+        "dc * before.c * f * (1 - f)",
+        "dc * after.c * f * (1 - f)",
+        "tests/nn/test_cell_laws.py::test_the_backward_pass_equals_differences",
+    ),
+    "gradients leak through padding": Fault(
+        "jaxcap/nn/scan.py",
+        "da = _zeros_where_not(keep, da)",
+        "da = _zeros_where_not(None, da)",
+        "tests/nn/test_cell_laws.py::test_masked_is_sliced",
+    ),
+    "a beam grows from another beam": Fault(
+        "jaxcap/decoding/beam_steps.py",
+        "parent = choice.parent + jnp",
+        "parent = 0 * choice.parent + jnp",
+        "tests/decoding/test_captions.py::test_log_probabilities_are_those_of_teacher_forcing",
+    ),
+    "forbidden words are said": Fault(
+        "jaxcap/decoding/rules.py",
+        "jnp.where(forbidden, -jnp.inf, logits)",
+        "jnp.where(forbidden, logits, logits)",
+        "tests/decoding/test_captions.py::test_no_special_words_are_shown",
+    ),
+    "a sample depends on the images beside it": Fault(
+        "jaxcap/decoding/sampling.py",
+        "jnp.take(own, caption, axis=0",
+        "jnp.take(own, caption % samples, axis=0",
+        "tests/decoding/test_decoders.py::test_a_batch_of_edges_and_each_alone",
+    ),
+    "CIDEr-D weighs frequent words more": Fault(
+        "jaxcap/scoring/cider.py",
+        "np.log(len(references)) - np.log(frequency)",
+        "np.log(len(references)) + np.log(frequency)",
+        "tests/scoring/test_scores.py::test_stored_scores_from_raw_captions",
+    ),
+    "a word of two stays one": Fault(
+        "jaxcap/text/tokenizer.py",
+        '"cannot": ["can", "not"]',
+        '"cannot": ["cannot"]',
+        "tests/text/test_tokenizer.py::test_words_are_the_reference_tokenizers",
+    ),
+    "a link in an HDF5 file is followed": Fault(
+        "jaxcap/files/hdf5.py",
+        ".type != h5l.TYPE_HARD",
+        ".type is None",
+        "tests/files/test_bad_files.py::test_a_bad_file_is_one_sentence_with_its_place",
+    ),
+    "a locked folder is written": Fault(
+        "jaxcap/files/lock.py",
+        "self._lock.acquire(timeout=0)",
+        "self._lock.is_locked",
+        "tests/faults/test_two_runs.py::test_a_folder_in_use_is_refused_and_left_alone",
+    ),
+    "an address of the own network is reached": Fault(
+        "jaxcap/vision/download.py",
+        "return ip.is_global and",
+        "return ip.is_private or ip.is_global and",
+        "tests/vision/test_download.py::test_only_public_addresses_are_reached",
+    ),
+    "the two keys of a seed are swapped": Fault(
+        "jaxcap/data/seeds.py",
+        "SeedKeys(data_key, state_key)",
+        "SeedKeys(state_key, data_key)",
+        "tests/data/test_dataset.py::test_max_train_draws_captions_with_replacement",
+    ),
+    "a resumed epoch is shuffled anew": Fault(
+        "jaxcap/data/batches.py",
+        "jax.random.fold_in(key, first // per_epoch)",
+        "jax.random.fold_in(key, first)",
+        "tests/data/test_batches.py"
+        "::test_an_epoch_sees_every_caption_at_most_once_however_calls_are_cut",
+    ),
+}
 
 
 def run(tests, folder):
