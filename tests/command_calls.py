@@ -7,6 +7,7 @@ import logging
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,15 +47,20 @@ def start(command, *arguments, **variables):
     `variables` are environment variables, None for one that is not to be there.
     """
     variables = {**environment(), **variables}
-    return subprocess.Popen(
-        [sys.executable, "-m", f"jaxcap.{command}", *map(str, arguments)],
-        cwd=ROOT,
-        env={name: value for name, value in variables.items() if value is not None},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
+    # A process inherits that a signal is ignored, as it is for tests under `nohup` or in background.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"jaxcap.{command}", *map(str, arguments)],
+            cwd=ROOT,
+            env={name: value for name, value in variables.items() if value is not None},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def call_anew(command, *arguments, timeout=300):

@@ -44,8 +44,13 @@ REPLACED = {
         "--batch_size 128": "--batch_size 16",
         "--best_by cider": f"--best_by cider {TINY}",
         "jaxcap.evaluate": "jaxcap.evaluate --nojava",
+        "jaxcap.load_data()": 'jaxcap.load_data("course")',
+        'evaluate("val")': 'evaluate("val", java=False)',
     },
-    "docs/guide.md": {"launch/small.flags": f"launch/small.flags {TINY}"},
+    "docs/guide.md": {
+        "launch/small.flags": f"launch/small.flags {TINY}",
+        "jaxcap.load_data()": 'jaxcap.load_data("course")',
+    },
     "docs/scale.md": {"--data_dir=DIR": f"--data_dir=course --max_train=16 {TINY}"},
 }
 # Commands that are not run here, by how they begin.
@@ -65,12 +70,17 @@ class Block:
     language: str
     text: str = field(repr=False)
 
-    def commands(self):
-        """The words of each command of a shell block, but for those that are not run."""
+    @property
+    def as_run(self):
+        """The text after the replacements."""
         text = self.text
         for old, new in REPLACED.get(self.document, {}).items():
             text = text.replace(old, new)
-        for line in text.replace("\\\n", " ").splitlines():
+        return text
+
+    def commands(self):
+        """The words of each command of a shell block, but for those that are not run."""
+        for line in self.as_run.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words and not line.startswith(tuple(NOT_RUN)):
                 assert words[:2] == ["python", "-m"], f"{self}: a new command for NOT_RUN? {line}"
@@ -130,7 +140,7 @@ def run_python(block, folder):
         (folder / name[1]).write_text(block.text, encoding="utf-8")
     # As many empty lines before it as in the document, for tracebacks to name its own.
     path = folder / f"{block.document.replace('/', '_')}.py"
-    path.write_text("\n" * (block.line - 1) + block.text, encoding="utf-8")
+    path.write_text("\n" * (block.line - 1) + block.as_run, encoding="utf-8")
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         runpy.run_path(str(path))
 
