@@ -25,7 +25,7 @@ INFO = RunInfo(
 
 
 def state_at(step, seed=0):
-    optimiser = make_optimiser(INFO.training.optimiser)
+    optimiser = make_optimiser(INFO.training.optimiser, steps_per_epoch=1)
     state = init_state(jax.random.key(seed), INFO.model, optimiser)
     return state._replace(step=state.step + step)
 

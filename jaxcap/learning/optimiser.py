@@ -84,8 +84,8 @@ def make_optimiser(
     config: OptimiserConfig,
     hyper: Hyper | None = None,
     *,
-    steps_per_epoch: int = 1,
-    num_epochs: int = 1,
+    steps_per_epoch: int,
+    num_epochs: int | None = None,
 ) -> optax.GradientTransformation:
     """Make Adam (Kingma and Ba 2015) with Optax's defaults, which are those of the course's code.
 
@@ -93,18 +93,25 @@ def make_optimiser(
         config: how the parameters are updated.
         hyper: its numbers, if they are not those of `config`.
         steps_per_epoch: minibatches in an epoch.
-        num_epochs: epochs of the run, for "cosine".
+        num_epochs: epochs of the run, for `lr_schedule="cosine"`.
 
     Returns:
         The optimiser, which is also a pytree with `hyper` for leaves: within `fit` these are
         traced, so that one program serves any of them.
+
+    Raises:
+        ValueError: "cosine" is not told when to end.
     """
+    if config.lr_schedule != "cosine":
+        num_epochs = None
+    elif num_epochs is None:
+        raise ValueError("`lr_schedule=cosine` needs `num_epochs`, after which it has come to 0")
     if hyper is None:
         hyper = Hyper(
             config.learning_rate, config.lr_decay, config.clip_norm, config.weight_decay or None
         )
     hyper = hyper._replace(label_smoothing=None, dropout=None)
-    decay = Decay(steps_per_epoch, num_epochs if config.lr_schedule == "cosine" else None)
+    decay = Decay(steps_per_epoch, num_epochs)
     return optax.GradientTransformation(
         Partial(_init, decay, hyper),  # pyright: ignore[reportArgumentType]
         Partial(_update, decay, hyper),  # pyright: ignore[reportArgumentType]

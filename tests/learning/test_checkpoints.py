@@ -1,14 +1,9 @@
 """Checkpoints: round trips, which are kept, and refusals that name both values."""
 
 import dataclasses
-import os
 import re
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
-import numpy as np
 import pytest
 from tiny_checkpoints import INFO, assert_same, state_at
 
@@ -69,31 +64,6 @@ def test_what_may_have_been_the_best_is_passed_over_and_not_deleted(saved):
     with pytest.warns(UserWarning, match="run/2: its validation cannot be read"):
         saved.save(state_at(9), INFO, Validation(6.0))
     assert saved.steps == [2, 8, 9]
-
-
-SAVE_ON_ANOTHER_DEVICE = """
-import sys, jax
-import numpy as np
-sys.path.insert(0, sys.argv[2])
-from jaxcap.learning.checkpoint_info import Validation
-from jaxcap.learning.checkpoints import Checkpoints
-from tiny_checkpoints import INFO, state_at
-with jax.default_device(jax.devices()[1]):
-    state = state_at(1)
-    Checkpoints(sys.argv[1], create=True).save(state, INFO, Validation())
-np.savez(sys.argv[3], **state.params)
-"""
-
-
-def test_parameters_load_on_other_devices_than_they_were_saved_on(tmp_path):
-    saved, folder, tests = tmp_path / "saved.npz", tmp_path / "run", Path(__file__).parents[1]
-    subprocess.run(
-        [sys.executable, "-c", SAVE_ON_ANOTHER_DEVICE, folder, tests, saved],
-        check=True,
-        env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
-    )
-    with np.load(saved) as expected:
-        assert_same(Checkpoints(folder).load("newest").params, dict(expected))
 
 
 @pytest.mark.parametrize("create", [False, True])

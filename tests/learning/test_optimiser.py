@@ -22,50 +22,42 @@ def course_adam(gradients, steps_per_epoch, lr=5e-3, decay=0.995, b1=0.9, b2=0.9
     return x
 
 
-@pytest.mark.usefixtures("x64")
-def test_updates_are_the_courses():
-    gradients = np.random.default_rng(0).standard_normal((10, 4))
-    optimiser = make_optimiser(OptimiserConfig(), steps_per_epoch=3)
-    x = jnp.zeros(4, jnp.float64)
+def updated(gradients, x, **config):
+    """Parameters after steps along these gradients."""
+    optimiser = make_optimiser(OptimiserConfig(**config), steps_per_epoch=3)
     state = optimiser.init(x)
     for g in gradients:
         updates, state = optimiser.update(jnp.asarray(g), state, x)
         x = optax.apply_updates(x, updates)
-    np.testing.assert_allclose(x, course_adam(gradients, 3), rtol=1e-6)
+    return x
+
+
+def test_updates_are_the_courses_with_clipping_and_decoupled_decay(x64):
+    gradients = np.random.default_rng(0).standard_normal((10, 4))
+    x = jnp.zeros(4, jnp.float64)
+    expected = course_adam(gradients, 3)
+    np.testing.assert_allclose(updated(gradients, x), expected, rtol=1e-6)
+    norms = np.linalg.norm(gradients, axis=1, keepdims=True)
+    clipped = course_adam(gradients / np.maximum(norms, 1), 3)
+    np.testing.assert_allclose(updated(gradients, x, clip_norm=1.0), clipped, rtol=1e-6)
+    still = updated(np.zeros((1, 2)), jnp.array([2.0, -4.0]), learning_rate=0.1, weight_decay=0.5)
+    np.testing.assert_allclose(still, [1.9, -3.8], rtol=1e-6)
 
 
 @pytest.mark.parametrize("traced", [False, True])
-def test_learning_rate_is_optaxs_staircase_of_epochs(traced):
-    steps = jnp.arange(9)
+def test_learning_rate_is_optaxs_staircase_of_epochs_or_cosine(traced):
+    steps = jnp.arange(13)
 
-    def schedule(rate, decay):
-        return learning_rate_schedule(Decay(4, None), Hyper(rate, decay))(steps)
+    def schedule(decay):
+        def at(rate, factor):
+            return jax.vmap(learning_rate_schedule(decay, Hyper(rate, factor)))(steps)
 
-    found = (jax.jit(schedule) if traced else schedule)(1.0, 0.5)
-    np.testing.assert_array_equal(found, [1] * 4 + [0.5] * 4 + [0.25])
-    expected = optax.exponential_decay(1.0, 4, 0.5, staircase=True)
-    np.testing.assert_array_equal(found, jax.vmap(expected)(steps))
+        return (jax.jit(at) if traced else at)(1.0, 0.5)
 
-
-def test_cosine_falls_to_zero_at_the_end_of_the_run():
-    schedule = learning_rate_schedule(Decay(4, 3), Hyper(1.0, 0.5))
-    found = [float(schedule(t)) for t in (0, 3, 6, 12)]
-    np.testing.assert_allclose(found, [1, (1 + 0.5**0.5) / 2, 0.5, 0], atol=1e-6)
-
-
-def test_clipping_bounds_the_global_norm():
-    x = {"a": jnp.zeros(2), "b": jnp.zeros(2)}
-    optimiser, plain = (make_optimiser(OptimiserConfig(clip_norm=norm)) for norm in (1.0, None))
-    large = {"a": jnp.array([30.0, 0.0]), "b": jnp.array([0.0, 40.0])}
-    scaled = {"a": jnp.array([0.6, 0.0]), "b": jnp.array([0.0, 0.8])}
-    _, state = optimiser.update(large, optimiser.init(x), x)
-    _, expected = plain.update(scaled, plain.init(x), x)
-    found, expected = (optax.tree.get(s, "mu")["b"] for s in (state, expected))
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
-def test_weight_decay_is_decoupled():
-    x = jnp.array([2.0, -4.0])
-    optimiser = make_optimiser(OptimiserConfig(learning_rate=0.1, weight_decay=0.5))
-    updates, _ = optimiser.update(jnp.zeros(2), optimiser.init(x), x)
-    np.testing.assert_allclose(updates, -0.1 * 0.5 * x, rtol=1e-6)
+    np.testing.assert_array_equal(schedule(Decay(4, None))[:9], [1] * 4 + [0.5] * 4 + [0.25])
+    expected = jax.vmap(optax.exponential_decay(1.0, 4, 0.5, staircase=True))(steps)
+    np.testing.assert_array_equal(schedule(Decay(4, None)), expected)
+    cosine = schedule(Decay(4, 3))[jnp.array([0, 3, 6, 12])]
+    np.testing.assert_allclose(cosine, [1, (1 + 0.5**0.5) / 2, 0.5, 0], atol=1e-6)
+    with pytest.raises(ValueError, match="`lr_schedule=cosine` needs `num_epochs`"):
+        make_optimiser(OptimiserConfig(lr_schedule="cosine"), steps_per_epoch=4)

@@ -11,6 +11,7 @@ import pytest
 from tiny_checkpoints import assert_same
 from tiny_runs import changed, opened, outcome, train, train_until
 
+from jaxcap.data.dataset import Dataset
 from jaxcap.data.seeds import split_seed
 from jaxcap.learning.checkpoints import Checkpoints
 from jaxcap.learning.config import OptimiserConfig
@@ -70,18 +71,29 @@ def test_a_run_of_an_earlier_version_is_resumed(tiny, info, tmp_path):
 
 
 def test_saves_at_the_start_at_epochs_when_best_and_at_the_end(tiny, info, tmp_path):
+    """The best by CIDEr-D of the same images each time."""
+    info = changed(info, val_images=5, best_by="cider")
     with opened(str(tmp_path / "run"), info, tiny) as run:
-        state = jax.tree.map(np.asarray, run.learner.state.params)
+        before = jax.tree.map(np.asarray, run.params)
         steps = run.steps(tensorboard=False, save_every=3)
         first = next(steps)
-        assert_same(run.checkpoints.load_params(0)[0], state)
+        assert_same(run.checkpoints.load_params(0)[0], before)
         saved = [int(path.name) for _, path in [first, *steps] if path]
-        best, loss = run.checkpoints.best()
-        kept = run.checkpoints.steps
-    vals = {r["iteration"]: r["val_loss"] for r in read_metrics(tmp_path / "run") if "epoch" in r}
-    assert loss == pytest.approx(min(vals.values())) == pytest.approx(vals[best])
+        (best, rank), kept = run.checkpoints.best(), run.checkpoints.steps
+        cider = ValidationCider(info.model, tiny, 5)(run.params)
+    ciders = {r["iteration"]: r["val_cider"] for r in read_metrics(run.folder) if "epoch" in r}
+    assert -rank == max(ciders.values()) == ciders[best]
+    assert ciders[20] == cider
     assert saved[-1] == 20 and {15, best} <= set(saved)
     assert {best, 20} <= set(kept)
+
+
+def test_arrays_without_a_validation_split(tiny, info, tmp_path):
+    arrays = tiny.train.captions, tiny.train.image_idxs, tiny.train.features
+    data = Dataset.from_arrays(*arrays, tiny.vocabulary)
+    with open_run(tmp_path, data, info.model, info.training) as run:
+        assert run.train(tensorboard=False).val is None
+    assert Checkpoints(tmp_path).best() is None
 
 
 def test_the_seed_is_that_of_the_state(tiny, info, tmp_path):
@@ -109,16 +121,6 @@ def test_nan_keeps_the_last_good_checkpoint(tiny, info, tmp_path):
         assert all(np.isfinite(p).all() for p in run.params.values())
 
 
-def test_best_by_cider_of_the_same_images(tiny, info, tmp_path):
-    info = changed(info, val_images=5, best_by="cider")
-    last = train(tmp_path, info, tiny)
-    ciders = {r["iteration"]: r["val_cider"] for r in read_metrics(tmp_path) if "epoch" in r}
-    best, rank = Checkpoints(tmp_path).best()
-    assert len(ciders) == 4
-    assert -rank == max(ciders.values()) == ciders[best]
-    assert ciders[20] == ValidationCider(info.model, tiny, 5)(last.params)
-
-
 def test_patience_ends_training_however_it_was_cut(tiny, info, tmp_path):
     """With settings under which nothing gets better after the first epoch."""
     info = changed(info, optimiser=OptimiserConfig(1e-30), patience=2, num_epochs=9)
@@ -136,7 +138,7 @@ def copied(first, tmp_path):
     return tmp_path / "run"
 
 
-def test_a_folder_with_a_run_is_not_overwritten_unasked(tiny, info, first, tmp_path):
+def test_a_folder_with_a_run_or_of_your_own_is_not_overwritten(tiny, info, first, tmp_path):
     folder = copied(first, tmp_path)
     mine = [folder / "notes.txt", folder / "photos" / "a.jpg"]
     for path in mine:
@@ -147,18 +149,14 @@ def test_a_folder_with_a_run_is_not_overwritten_unasked(tiny, info, first, tmp_p
     with opened(folder, info, tiny, overwrite=True) as run:
         assert (run.checkpoints.steps, read_metrics(folder)) == ([], [])
     assert all(path.read_text() == "mine" for path in mine)
-
-
-def test_your_own_folder_is_not_a_run(tiny, info, tmp_path):
-    (tmp_path / "2019").mkdir()
-    (tmp_path / "2019" / "a.jpg").write_text("mine")
+    (tmp_path / "own" / "2019").mkdir(parents=True)
+    (tmp_path / "own" / "2019" / "a.jpg").write_text("mine")
     for overwrite in (False, True):
         with pytest.raises(FileExistsError, match="2019: is named as a checkpoint and is none"):
-            train(tmp_path, info, tiny, overwrite=overwrite)
-    assert (tmp_path / "2019" / "a.jpg").read_text() == "mine"
-    (tmp_path / "file").touch()
-    with pytest.raises(FileExistsError, match="file: is a file"):
-        train(tmp_path / "file", info, tiny)
+            train(tmp_path / "own", info, tiny, overwrite=overwrite)
+    assert (tmp_path / "own" / "2019" / "a.jpg").read_text() == "mine"
+    with pytest.raises(FileExistsError, match="notes.txt: is a file"):
+        train(mine[0], info, tiny)
 
 
 @pytest.mark.parametrize(
