@@ -36,6 +36,9 @@ def test_reward_is_the_scorers_and_an_unknown_word_counts_as_a_wrong_one(tiny):
     padded = np.concatenate([ids[0], [0, 0]])
     with_it, without = reward(np.array([3, 3]), np.stack([unknown, padded]))
     assert with_it < without
+
+
+def test_a_single_image_is_refused(tiny):
     one = dataclasses.replace(tiny.train, image_idxs=tiny.train.image_idxs * 0)
     with pytest.raises(ValueError, match="2 images or more.* got 1"):
         CiderD(dataclasses.replace(tiny, splits={"train": one}))
