@@ -94,7 +94,7 @@ class PhotoEncoder:
         name = name or (stored["name"] if stored else None)
         if name is None:
             raise ValueError(
-                f"{path}: was trained on the data {info.data.name}, which does not say which "
+                f"{path}: was trained on the data set {info.data.name!r}, which does not say which "
                 "encoder made its features: name it by `encoder` and `encoder_weights`, or train "
                 "on data of jaxcap.prepare"
             )

@@ -47,7 +47,7 @@ def start(command, *arguments, **variables):
     `variables` are environment variables, None for one that is not to be there.
     """
     variables = {**environment(), **variables}
-    # A process inherits that a signal is ignored, as it is for tests under `nohup` or in background.
+    # A process inherits that a signal is ignored, as it is for tests under `nohup`.
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         return subprocess.Popen(

@@ -8,11 +8,14 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from absl import logging
 
 from jaxcap.learning import checksums, processes
 
@@ -23,6 +26,17 @@ _ROOM = 1_000_000
 
 class ChecksumError(ValueError):
     """Something in a checkpoint is not what was saved."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out Orbax's warnings, in which it repeats that it was asked to read only."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(min(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 class CheckpointItems:
@@ -43,7 +57,8 @@ class CheckpointItems:
             read_only=not create,
             cleanup_tmp_directories=create,
         )
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        with _quiet() if not create else nullcontext():
+            self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
         self.delete = self._manager.delete
         self.reload = self._manager.reload
         self.close = self._manager.close

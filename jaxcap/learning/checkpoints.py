@@ -214,7 +214,7 @@ class Checkpoints:
             found = self.best()
             if found is None:
                 warnings.warn(
-                    f"{self.folder}: none was validated, so that none is best: the newest is used",
+                    f"{self.folder}: no checkpoint was validated, so the newest is used",
                     stacklevel=2,
                 )
             else:
