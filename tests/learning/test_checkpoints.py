@@ -48,7 +48,7 @@ def test_best_by_cider_is_the_highest(tmp_path):
     checkpoints.save(state_at(1), INFO, Validation())
     checkpoints.save(state_at(2), INFO, Validation(cider=0.5))
     assert (checkpoints.best(), checkpoints.steps) == (None, [1, 2])
-    with pytest.warns(UserWarning, match="none was validated.*the newest is used"):
+    with pytest.warns(UserWarning, match="no checkpoint was validated, so the newest is used"):
         assert checkpoints.load("best").path.name == "2"
     for step, (loss, cider) in enumerate([(3.0, 0.4), (2.0, 0.7), (1.0, 0.5), (0.5, 0.6)], 3):
         checkpoints.save(state_at(step), INFO, Validation(loss, cider, "cider"))
