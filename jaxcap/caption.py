@@ -1,7 +1,7 @@
 """Caption photos: `python -m jaxcap.caption photo.jpg folder '*.png' https://...`.
 
-Prints a line `path<TAB>caption` for each. A photo that cannot be opened is named on stderr and
-makes the exit code 1; the others are captioned all the same.
+Prints a line `path<TAB>caption` for each photo. A photo that cannot be opened is reported on stderr
+and makes the exit code 1; the other photos are still captioned.
 """
 
 import io
@@ -20,13 +20,15 @@ from jaxcap.commands.decoding import read_decoding
 from jaxcap.commands.encoder import ENCODER, ENCODER_WEIGHTS
 
 CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Folder of the run to use; by default the captioner that ships with jaxcap."
+    "checkpoint",
+    None,
+    "Folder of the run of the captioner; the default is the captioner that ships with jaxcap.",
 )
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Photos captioned at a time.", lower_bound=1)
-JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each photo instead.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Photos per batch.", lower_bound=1)
+JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each photo.")
 GRID = flags.DEFINE_string("grid", None, "Draw the photos with their captions to this file.")
 ALLOW_PRIVATE = flags.DEFINE_bool(
-    "allow_private", False, "Also fetch from addresses of your own network."
+    "allow_private", False, "Also fetch from addresses of your local network."
 )
 
 flags.declare_key_flag("encoder")
@@ -37,12 +39,12 @@ flags.adopt_module_key_flags(decoding_flags)
 
 
 def main(names: list[str]) -> int:
-    # Here, so that --help need not wait for them.
+    # Imported here to keep --help fast.
     from jaxcap.trained import load_captioner
 
     if not names:
-        raise app.UsageError("name at least one photo: a file, folder, pattern or URL")
-    # File names need not be UTF-8; they leave as they came.
+        raise app.UsageError("give at least one photo: a file, folder, pattern or URL")
+    # File names may not be UTF-8; print their bytes unchanged.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
     grid = command.writable_path(GRID.value)

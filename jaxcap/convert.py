@@ -1,18 +1,17 @@
-"""A captioner's parameters from elsewhere and back: NumPy dictionaries, npz files, PyTorch.
+"""Import and export of parameters: NumPy dictionaries, npz files and PyTorch.
 
     params, config = from_numpy("model.npz")        # or the dictionary of a notebook's model
     params, config = from_torch("model.safetensors", TorchLayers(recurrent="decoder.lstm"))
     model.load_state_dict({name: torch.as_tensor(x) for name, x in to_torch(params).items()})
 
-Axes: D features, W word vector, H hidden, V words; G is H for the RNN and 4H for the LSTM. Under
-the notebook's names arrays are taken as they are. PyTorch's layers store their weights transposed,
-the LSTM's gates in the order i, f, g, o where they are i, f, o, g here, and two biases that are
-always added:
+Axes: D features, W word vector, H hidden, V words; G is H for the RNN and 4H for the LSTM. Arrays
+under the notebook's names are used unchanged. PyTorch stores weights transposed, the gates of the
+LSTM in the order i, f, g, o (here i, f, o, g), and two biases, which are added:
 
     Wx = weight_ih_l0.T     Wh = weight_hh_l0.T     b = bias_ih_l0 + bias_hh_l0
 
-The sizes are read off the shapes. Every array is checked before use and no pickle is read; PyTorch
-itself is not needed.
+The sizes come from the shapes. Every array is checked before use, and no pickle is read. PyTorch is
+not needed.
 """
 
 from collections.abc import Mapping
@@ -34,7 +33,7 @@ from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.linen_cell import CELL_PREFIX
 
 Source = Mapping[str, Any] | str | PathLike[str]
-"""Arrays by name, or the `.npz` or `.safetensors` file that holds them."""
+"""Arrays by name, or an `.npz` or `.safetensors` file with them."""
 
 _Arrays = dict[str, Float[np.ndarray, "..."]]
 
@@ -54,15 +53,15 @@ _FEED_AXES = {"W_feed": "D W"}
 
 @dataclass(frozen=True)
 class TorchLayers:
-    """Names of a PyTorch captioner's layers in its state dictionary, dots and all.
+    """Names of the layers of a PyTorch captioner in its state dictionary, with dots.
 
     Attributes:
-        projection: `nn.Linear(D, H)`, which makes the first hidden state of the features.
-        cell: `nn.Linear(D, H)`, which makes the LSTM's first cell state of them; that state is zero
-            in a model without such a layer.
+        projection: `nn.Linear(D, H)`, from the features to the initial hidden state.
+        cell: `nn.Linear(D, H)`, from the features to the initial cell state of the LSTM; without
+            this layer that state is zero.
         embedding: `nn.Embedding(V, W)`.
-        recurrent: `nn.LSTM(W, H)`, or `nn.RNN(W, H)` with tanh; of one layer and one direction.
-        vocabulary: `nn.Linear(H, V)`, which makes the logits of the hidden state.
+        recurrent: `nn.LSTM(W, H)`, or `nn.RNN(W, H)` with tanh; one layer and one direction.
+        vocabulary: `nn.Linear(H, V)`, from the hidden state to the logits.
     """
 
     projection: str = "proj"
@@ -73,32 +72,32 @@ class TorchLayers:
 
 
 def from_numpy(source: Source) -> tuple[Params, CaptionerConfig]:
-    """Take parameters under the notebook's names, such as the `params` of its `CaptioningRNN`.
+    """Import parameters under the notebook's names, such as the `params` of its `CaptioningRNN`.
 
     Args:
-        source: the arrays, of one dtype or brought to the widest among them; float64 stays so under
-            `jax.enable_x64`, and becomes float32 elsewhere.
+        source: the arrays; they are converted to the widest dtype among them. float64 stays float64
+            only under `jax.enable_x64`, and otherwise becomes float32.
 
     Returns:
-        The parameters, and the shape of the captioner that has them (without dropout).
+        The parameters, and the shape of their captioner (without dropout).
 
     Raises:
-        ValueError: a name is missing or unknown, or an array is of another shape, not of floats, or
-            not finite; the message names the file and the array.
+        ValueError: a name is missing or unknown, or an array has a wrong shape, is not of floats,
+            or is not finite; the message names the file and the array.
         FileNotFoundError: there is no such file.
-        OSError: the file is cut short or broken.
+        OSError: the file is truncated or broken.
     """
     arrays, config = _checked(_Tensors(source))
     return {name: jnp.asarray(array) for name, array in arrays.items()}, config
 
 
 def to_npz(path: str | PathLike[str], params: Mapping[str, Any]) -> None:
-    """Write parameters to a file that `from_numpy` and a notebook's `np.load` read.
+    """Write parameters to a file for `from_numpy` and for `np.load` in a notebook.
 
-    bfloat16, which npz files do not know, is written as float32.
+    bfloat16, which npz files do not support, is written as float32.
 
     Raises:
-        ValueError: the path does not end in `.npz`, or the parameters are not a captioner's.
+        ValueError: the path does not end in `.npz`, or the parameters are not of a captioner.
     """
     path = _path(path, ".npz")
     arrays, _ = _checked(_Tensors(params))
@@ -107,22 +106,22 @@ def to_npz(path: str | PathLike[str], params: Mapping[str, Any]) -> None:
 
 
 def from_torch(source: Source, layers: TorchLayers | None = None) -> tuple[Params, CaptionerConfig]:
-    """Take the parameters of a PyTorch captioner.
+    """Import the parameters of a PyTorch captioner.
 
     Args:
         source: its state dictionary as arrays, `{name: x.numpy() for name, x in
-            model.state_dict().items()}`, or the safetensors file that holds it. Tensors of other
-            layers in it are left out.
-        layers: how the layers are called there.
+            model.state_dict().items()}`, or a safetensors file with it. Tensors of other layers are
+            ignored.
+        layers: names of the layers in the state dictionary.
 
     Returns:
-        The parameters, and the shape of the captioner that has them (without dropout).
+        The parameters, and the shape of their captioner (without dropout).
 
     Raises:
-        ValueError: a tensor is missing, of another shape, not of floats, or not finite, or the
-            recurrent layer is of a kind that jaxcap lacks; the message names it.
+        ValueError: a tensor is missing, has a wrong shape, is not of floats, or is not finite, or
+            jaxcap lacks this kind of recurrent layer; the message names the tensor.
         FileNotFoundError: there is no such file.
-        OSError: the file is cut short or broken.
+        OSError: the file is truncated or broken.
     """
     layers = layers or TorchLayers()
     tensors = _Tensors(source, "; name the layers by TorchLayers")
@@ -136,8 +135,8 @@ def from_torch(source: Source, layers: TorchLayers | None = None) -> tuple[Param
     for name in tensors.names:
         if name.startswith(f"{recurrent}.") and name not in own:
             raise ValueError(
-                f"{tensors.where}{name} is of a layer that jaxcap lacks: only nn.LSTM and nn.RNN "
-                "of one layer and one direction convert"
+                f"{tensors.where}{name} belongs to a kind of layer that jaxcap lacks: convert an "
+                "nn.LSTM or nn.RNN of one layer and one direction"
             )
     if tensors.sizes["G"] == 4 * tensors.sizes["H"]:
         Wx, Wh, b = (_swap_last_gates(x) for x in (Wx, Wh, b))
@@ -155,19 +154,22 @@ def to_torch(params: Mapping[str, Any], layers: TorchLayers | None = None) -> _A
     """Make the state dictionary of a PyTorch captioner, as NumPy arrays.
 
     Args:
-        params: parameters by the notebook's names.
-        layers: how the layers are called there.
+        params: parameters under the notebook's names.
+        layers: names of the layers in the state dictionary.
 
     Returns:
-        Arrays that nothing else refers to. `bias_hh_l0` is zero, and `bias_ih_l0` the whole bias.
+        New arrays by name. `bias_ih_l0` is the whole bias, and `bias_hh_l0` is zero.
 
     Raises:
-        ValueError: the parameters are not a captioner's.
+        ValueError: the parameters are not of a captioner, or have `W_feed`.
     """
     layers = layers or TorchLayers()
     arrays, config = _checked(_Tensors(params))
     if config.feed_features:
-        raise ValueError("W_feed has no counterpart among the layers of TorchLayers")
+        raise ValueError(
+            "W_feed has no counterpart among the layers of TorchLayers: export a captioner with "
+            "`feed_features=False`"
+        )
     recurrent = [arrays["Wx"].T, arrays["Wh"].T, arrays["b"]]
     if config.cell == "lstm":
         recurrent = [_swap_last_gates(x) for x in recurrent]
@@ -185,18 +187,17 @@ def to_torch(params: Mapping[str, Any], layers: TorchLayers | None = None) -> _A
     for name, layer in linear.items():
         state[f"{layer}.weight"] = arrays[f"W_{name}"].T
         state[f"{layer}.bias"] = arrays[f"b_{name}"]
-    # In C order, since safetensors writes an array's memory as it lies.
+    # In C order, since safetensors writes the memory of an array as it is.
     return {name: np.array(array, order="C") for name, array in state.items()}
 
 
 def to_safetensors(
     path: str | PathLike[str], params: Mapping[str, Any], layers: TorchLayers | None = None
 ) -> None:
-    """Write what `to_torch` makes to a file for `safetensors.torch.load_file`.
+    """Write the result of `to_torch` to a file for `safetensors.torch.load_file`.
 
     Raises:
-        ValueError: the path does not end in `.safetensors`, or these are not a captioner's
-            parameters.
+        ValueError: the path does not end in `.safetensors`, or as in `to_torch`.
     """
     path = _path(path, ".safetensors")
     state = to_torch(params, layers)
@@ -205,12 +206,12 @@ def to_safetensors(
 
 
 class _Tensors:
-    """Arrays by name, checked as they are taken.
+    """Arrays by name, each checked when taken.
 
     Attributes:
-        where: the file they come from, as messages begin with it.
-        names: of all of them.
-        sizes: of the axes met so far, by their letters.
+        where: prefix of messages, the file of the arrays.
+        names: names of all arrays.
+        sizes: sizes of the axes so far, by letter.
     """
 
     def __init__(self, source: Source, remedy: str = ""):
@@ -224,7 +225,7 @@ class _Tensors:
         self._remedy = remedy
 
     def take(self, name: str, axes: str) -> Float[np.ndarray, "..."]:
-        """Give the array `name`, whose axes must have the sizes that their letters had before."""
+        """Take the array `name`, and check that its axes have the sizes of their letters so far."""
         letters = axes.split()
         sizes = [f"{a}={self.sizes[a]}" if a in self.sizes else a for a in letters]
         expected = f"expected shape ({', '.join(sizes)})"
@@ -244,14 +245,14 @@ class _Tensors:
         if not np.isfinite(array).all():
             raise ValueError(f"{self.where}{name} holds values that are NaN or infinite")
         self.sizes.update(zip(letters, array.shape, strict=True))
-        # NumPy's own types only: bfloat16 fits into float32.
+        # Only NumPy dtypes: bfloat16 fits into float32.
         return array if array.dtype.kind == "f" else array.astype(np.float32)
 
     def check_cell(self, name: str) -> None:
-        """Check that `name`, which was taken for `Wh`, is an RNN's or an LSTM's."""
+        """Check that the array `name`, taken as `Wh`, is of an RNN or an LSTM."""
         H, G = self.sizes["H"], self.sizes["G"]
         if G not in (H, 4 * H):
-            gru = ", and 3H is a GRU, which jaxcap lacks" if G == 3 * H else ""
+            gru = "; G=3H is a GRU, which jaxcap lacks" if G == 3 * H else ""
             raise ValueError(
                 f"{self.where}{name} has G={G} and H={H}, expected G=H for an RNN or G=4H for an "
                 f"LSTM{gru}"
@@ -259,20 +260,20 @@ class _Tensors:
 
 
 def _checked(tensors: _Tensors) -> tuple[_Arrays, CaptionerConfig]:
-    """The arrays under the notebook's names, of one dtype, and the shape of their captioner."""
+    """Take all arrays under the notebook's names, in one dtype, and the captioner's shape."""
     axes = dict(_AXES)
     for more in (_CELL_AXES, _FEED_AXES):
         if tensors.names & set(more):
             axes |= more
     if own := [name for name in tensors.names if name.startswith(CELL_PREFIX)]:
         raise ValueError(
-            f"{tensors.where}{min(own)} is of a cell that is not built in, which only checkpoints "
-            "hold: convert a captioner whose cell is lstm or rnn"
+            f"{tensors.where}{min(own)} belongs to a cell that is not built in, which only "
+            "checkpoints support: convert a captioner whose cell is lstm or rnn"
         )
     if unknown := tensors.names - set(axes):
         raise ValueError(
-            f"{tensors.where}{min(unknown)} is no parameter of a captioner, which has "
-            f"{', '.join(_AXES)} and may have {', '.join(_CELL_AXES | _FEED_AXES)}; leave it out"
+            f"{tensors.where}{min(unknown)} is not a parameter of a captioner, expected "
+            f"{', '.join(_AXES)} and optionally {', '.join(_CELL_AXES | _FEED_AXES)}; leave it out"
         )
     arrays = {}
     for name, letters in axes.items():
@@ -294,7 +295,7 @@ def _checked(tensors: _Tensors) -> tuple[_Arrays, CaptionerConfig]:
 
 
 def _swap_last_gates(x: Float[np.ndarray, "G *K"]) -> Float[np.ndarray, "G *K"]:
-    """From the order i, f, g, o to i, f, o, g, or back."""
+    """Convert the order i, f, g, o of the gates to i, f, o, g, or back."""
     i, f, first, second = np.split(x, 4)
     return np.concatenate([i, f, second, first])
 

@@ -1,8 +1,8 @@
-"""Score captions against references as COCO's evaluation does, and say how varied they are.
+"""Score captions against references as COCO's evaluation does, and measure their diversity.
 
 `python -m jaxcap.evaluate --checkpoint checkpoints/mine --split val --beam 3` captions a split with
-a trained captioner, and `python -m jaxcap.evaluate --results captions.json --references
-captions_val2014.json` takes captions from anywhere.
+a trained captioner. `python -m jaxcap.evaluate --results captions.json --references
+captions_val2014.json` scores captions of any origin.
 """
 
 from typing import Any
@@ -25,32 +25,34 @@ RESULTS = flags.DEFINE_string(
 CHECKPOINT = flags.DEFINE_list(
     "checkpoint",
     None,
-    "Folder of the run whose captioner to score; several, with commas between, are an ensemble.",
+    "Folder of the run of the captioner; several folders, separated by commas, are an ensemble.",
 )
 REFERENCES = flags.DEFINE_string(
     "references",
     None,
-    'References in COCO\'s form: {"annotations": [{"image_id": 1, "caption": "A cat."}]}. With '
-    "--checkpoint image ids are rows of the split's features, and the default is what "
-    "jaxcap.prepare wrote of the split, or else the captions that training reads.",
+    'References in COCO\'s format: {"annotations": [{"image_id": 1, "caption": "A cat."}]}. With '
+    "--checkpoint image ids are rows of the split's features, and the default is the file that "
+    "jaxcap.prepare wrote for the split, or else the captions that training reads.",
 )
-SPLIT = flags.DEFINE_enum("split", "val", SPLITS, "Images to caption.")
+SPLIT = flags.DEFINE_enum("split", "val", SPLITS, "Split to caption.")
 NUM = flags.DEFINE_integer(
-    "num", None, "Number of images, drawn with --seed; all by default.", lower_bound=1
+    "num", None, "Number of images, chosen at random with --seed; all by default.", lower_bound=1
 )
 OUTPUT = flags.DEFINE_string(
-    "output", None, "Write the captions to this file in COCO's results form."
+    "output", None, "Write the captions to this file in COCO's results format."
 )
 
 JAVA = flags.DEFINE_bool(
-    "java", True, "Also compute METEOR and SPICE, where Java and pycocoevalcap are installed."
+    "java", True, "Also compute METEOR and SPICE, if Java and pycocoevalcap are installed."
 )
-JSON = flags.DEFINE_string("json", None, "Write all scores, also of each image, to this file.")
+JSON = flags.DEFINE_string(
+    "json", None, "Write all metrics, and the scores of each image, to this JSON file."
+)
 SHEET = flags.DEFINE_string(
     "sheet",
     None,
-    "Show the best and the worst captions with their pictures on a page: HTML, or a picture where "
-    "the file's name ends in .png.",
+    "Write a page with the best and the worst captions and their pictures to this file: HTML, or "
+    "an image if the name ends in .png.",
 )
 SHEET_NUM = flags.DEFINE_integer(
     "sheet_num", 20, "Captions in each list of the sheet.", lower_bound=1
@@ -69,14 +71,14 @@ _OF_CHECKPOINTS = (
 
 
 def main() -> None:
-    # Here, so that --help need not wait for them.
+    # Imported here to keep --help fast.
     from jaxcap.files.json import write_json
     from jaxcap.scoring.sheet import write_sheet
 
     json, sheet = command.writable_path(JSON.value), command.writable_path(SHEET.value)
     drawn = sheet is not None and sheet.suffix.lower() == ".png"
     if drawn:
-        import jaxcap.plots  # noqa: F401  Missing Matplotlib is told before the work.
+        import jaxcap.plots  # noqa: F401  Fails early without Matplotlib.
     about, evaluation = _of_checkpoints() if CHECKPOINT.value is not None else _of_results()
     print(evaluation.table())
     if json:
@@ -97,14 +99,14 @@ def _of_results() -> tuple[dict[str, Any], Any]:
 
     for name in _OF_CHECKPOINTS:
         if flags.FLAGS[name].present:
-            raise ValueError(f"--{name} goes with --checkpoint, not with --results")
+            raise ValueError(f"--{name} needs --checkpoint, not --results")
     if not REFERENCES.value:
-        raise ValueError("--results needs --references, the file to score them against")
+        raise ValueError("--results needs references to score against: give --references")
     return {}, evaluate_results(RESULTS.value or "", REFERENCES.value, java=JAVA.value)
 
 
 def _of_checkpoints() -> tuple[dict[str, Any], Any]:
-    """Caption and evaluate, with what is worth keeping of how that was done."""
+    """Caption and evaluate; returns a description of both for --json, and the evaluation."""
     from jaxcap.scoring.results import write_results
     from jaxcap.scoring.split_images import SplitImages
     from jaxcap.trained import load_captioner

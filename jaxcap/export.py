@@ -1,9 +1,9 @@
-"""Make a trained captioner small, to be shared: parameters in half precision, nothing to train on.
+"""Write a small copy of a trained captioner for sharing, in half precision, without training state.
 
 `python -m jaxcap.export --checkpoint checkpoints/mine --output shared/mine`
 
-What it writes is loaded like the run it came from by `caption`, `sample`, `evaluate` and
-`--init_from`; paths of this machine are left out of it.
+`caption`, `sample`, `evaluate` and `--init_from` load the copy like the original run. It contains
+no paths of your machine.
 """
 
 from absl import flags
@@ -13,9 +13,9 @@ from jaxcap.commands import run as command
 from jaxcap.commands.checkpoint import BEST
 
 CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Folder of the run whose captioner to export.", required=True
+    "checkpoint", None, "Folder of the run of the captioner.", required=True
 )
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write, a new one.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "New folder to write.", required=True)
 DTYPE = flags.DEFINE_enum(
     "dtype", "float16", ["float16", "float32"], "Precision of the parameters."
 )
@@ -25,7 +25,7 @@ flags.adopt_module_key_flags(checkpoint_flags)
 
 
 def main() -> None:
-    # Here, so that --help need not wait for it.
+    # Imported here to keep --help fast.
     from jaxcap.trained import load_captioner
 
     path = load_captioner(CHECKPOINT.value, best=BEST.value).export(OUTPUT.value, DTYPE.value)

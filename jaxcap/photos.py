@@ -1,4 +1,4 @@
-"""Photos as a trained captioner looks at them: found, opened, and encoded as in its training."""
+"""Photos as input of a trained captioner: find, open and encode them as in training."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ from jaxcap.vision.images import RGB
 from jaxcap.vision.sources import find_sources, open_source
 
 Source = AnyPath | RGB
-"""A photo: the path of a file, a URL, or an array of its pixels; or a folder or pattern of many."""
+"""A photo as a path, a URL or an array of pixels; or a folder or pattern of many photos."""
 
 _THREADS = 4
 _SHOWN_PIXELS = 480
@@ -37,9 +37,9 @@ class CaptionedPhoto(NamedTuple):
     Attributes:
         source: its path, its URL or its pixels.
         sentence: the caption; None if the photo could not be opened.
-        nats: the model's log-probability of the caption, in nats; None likewise.
-        fault: why it could not be opened; None if it could.
-        picture: the photo made small, to be shown; None unless it is asked for.
+        nats: log-probability of the caption under the model, in nats; None without a caption.
+        fault: why the photo could not be opened; None if it could.
+        picture: a thumbnail of the photo; None if it is not kept.
     """
 
     source: str | RGB
@@ -53,8 +53,8 @@ class OpenedPhoto(NamedTuple):
     """A photo ready for the encoder.
 
     Attributes:
-        pixels: what the network reads.
-        picture: the photo made small, to be shown.
+        pixels: input of the network.
+        picture: a thumbnail of the photo.
     """
 
     pixels: UInt8[np.ndarray, "S S 3"]
@@ -63,11 +63,11 @@ class OpenedPhoto(NamedTuple):
 
 @dataclass(frozen=True)
 class PhotoEncoder:
-    """What made the features that a captioner was trained on.
+    """The encoder of the features that a captioner was trained on.
 
     Attributes:
         network: the encoder.
-        projection: what reduced its features; None if nothing did.
+        projection: the PCA that reduces its features; None for none.
     """
 
     network: Encoder
@@ -81,22 +81,23 @@ class PhotoEncoder:
 
         Args:
             path: the checkpoint, in the folder of its run.
-            info: what it says of itself.
-            name: the encoder, for a checkpoint that does not know; None for its own.
+            info: metadata of the checkpoint.
+            name: name of the encoder, for a checkpoint that does not record it; None for the
+                recorded one.
             weights: file of the encoder's weights, if they do not ship with jaxcap.
 
         Raises:
             FileNotFoundError: the projection of the run is missing.
-            ValueError: the checkpoint does not know its encoder and none is named, or the encoder
-                or the projection is another than in training; the message names both.
+            ValueError: the checkpoint does not record its encoder and none is given, or the encoder
+                or the projection differs from training; the message names both.
         """
         stored = info.data.encoder
         name = name or (stored["name"] if stored else None)
         if name is None:
             raise ValueError(
-                f"{path}: was trained on the data set {info.data.name!r}, which does not say which "
-                "encoder made its features: name it by `encoder` and `encoder_weights`, or train "
-                "on data of jaxcap.prepare"
+                f"{path}: was trained on the data {info.data.name}, which does not record the "
+                "encoder of its features: give `encoder` and `encoder_weights`, or train on data "
+                "of jaxcap.prepare"
             )
         encoder = load_encoder(name, weights)
         if stored is not None:
@@ -104,14 +105,14 @@ class PhotoEncoder:
         return cls(encoder, _load_projection(path, info, encoder))
 
     def open(self, source: str | RGB, allow_private: bool = False) -> OpenedPhoto:
-        """Open a photo and bring it to the network's size.
+        """Open a photo and resize it for the network.
 
         Args:
             source: a path, a URL, or pixels (H, W, 3) uint8.
             allow_private: also fetch from addresses that are not public.
 
         Raises:
-            OSError, ValueError: it cannot be opened, or is not a picture.
+            OSError, ValueError: the photo cannot be opened, or is not a picture.
         """
         photo = source
         if isinstance(photo, str):
@@ -124,7 +125,7 @@ class PhotoEncoder:
     def open_all(
         self, sources: Sequence[str | RGB], pool: Executor, allow_private: bool = False
     ) -> list[OpenedPhoto | str]:
-        """Open photos side by side; one that cannot be opened is the reason instead."""
+        """Open photos in parallel; a photo that cannot be opened is replaced by the reason."""
         return list(pool.map(partial(self._try_to_open, allow_private=allow_private), sources))
 
     def features(
@@ -143,13 +144,13 @@ class PhotoEncoder:
 
 
 def find_photos(sources: Source | Sequence[Source]) -> list[CaptionedPhoto]:
-    """Spell out folders and patterns; see `jaxcap.vision.sources.find_sources`.
+    """Expand folders and patterns; see `jaxcap.vision.sources.find_sources`.
 
     Args:
-        sources: one or several.
+        sources: one or several sources.
 
     Returns:
-        The photos without captions, paths and URLs each once, in the order named. What names no
+        The photos without captions, in the order given; each path and URL once. A source without a
         photo has a fault.
     """
     if isinstance(sources, str | os.PathLike | np.ndarray):
@@ -175,20 +176,20 @@ def caption_found(
     batch_size: int = 32,
     allow_private: bool = False,
 ) -> Iterator[CaptionedPhoto]:
-    """Caption photos batch by batch; one that cannot be opened does not stop the others.
+    """Caption photos batch by batch; a photo that cannot be opened does not stop the others.
 
-    Warns where a whole batch of different photos gets one caption.
+    Warns if a whole batch of different photos gets the same caption.
 
     Args:
         found: photos without captions, from `find_photos`.
-        encoder: what the captioner looks at photos with.
+        encoder: the encoder of the captioner.
         decode: `decode(features, key=key)` captions them.
         key: a `jax.random` key, for strategies that draw.
         batch_size: photos in memory at a time.
         allow_private: also fetch from addresses that are not public.
 
     Yields:
-        Each photo, in order, with its picture made small.
+        Each photo, in order, with a thumbnail.
     """
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="open") as pool:
         for start in range(0, len(found), batch_size):
@@ -221,19 +222,21 @@ def _load_projection(path: Path, info: RunInfo, encoder: Encoder) -> Projection 
         f"{encoder.feature_dim}"
     )
     if not info.data.pca_features:
-        raise ValueError(f"{needs}: name the encoder that made those features by `encoder`")
+        raise ValueError(f"{needs}: give the encoder of those features by `encoder`")
     file = path.parent / PCA_FILE
     if not file.exists():
         raise FileNotFoundError(
-            f"{needs}; the projection between them is expected in {file}, where jaxcap.train "
-            "copies it from data that jaxcap.prepare reduced"
+            f"{needs}; the projection between them is missing from {file}, where jaxcap.train "
+            "copies it from data that jaxcap.prepare reduced: put the file back"
         )
     projection = Projection.load(file)
     if stored is not None and projection.describe() != stored:
         raise ValueError(
             f"{file}: is the projection {projection.describe()}, but {path} was trained with "
-            f"{stored}: put back the file that was there"
+            f"{stored}: put the original file back"
         )
     if len(projection.components) != width:
-        raise ValueError(f"{needs}; {file} reduces to {len(projection.components)}")
+        raise ValueError(
+            f"{needs}; {file} reduces to {len(projection.components)}: put the original file back"
+        )
     return projection

@@ -1,4 +1,4 @@
-"""Caption images of a data set with a trained captioner, beside their references.
+"""Caption images of a data set with a trained captioner, and show their references.
 
 `python -m jaxcap.sample --checkpoint checkpoints/small --split val --num 12`
 """
@@ -15,12 +15,12 @@ from jaxcap.commands.decoding import read_decoding
 from jaxcap.data.dataset import SPLITS
 
 CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Folder of the run whose captioner to use.", required=True
+    "checkpoint", None, "Folder of the run of the captioner.", required=True
 )
-SPLIT = flags.DEFINE_enum("split", "val", SPLITS, "Images to choose from.")
+SPLIT = flags.DEFINE_enum("split", "val", SPLITS, "Split to choose images from.")
 NUM = flags.DEFINE_integer("num", 12, "Number of images.", lower_bound=1)
 OUTPUT = flags.DEFINE_string(
-    "output", None, "Write the captions to this file in COCO's results form."
+    "output", None, "Write the captions to this file in COCO's results format."
 )
 GRID = flags.DEFINE_string("grid", None, "Draw the pictures with their captions to this file.")
 
@@ -31,7 +31,7 @@ flags.adopt_module_key_flags(decoding_flags)
 
 
 def main() -> None:
-    # Here, so that --help need not wait for them.
+    # Imported here to keep --help fast.
     from jaxcap.scenes import open_picture
     from jaxcap.scoring.results import write_results
     from jaxcap.scoring.split_images import SplitImages, knows_truth
@@ -39,7 +39,7 @@ def main() -> None:
 
     output, grid = command.writable_path(OUTPUT.value), command.writable_path(GRID.value)
     if grid:
-        import jaxcap.plots  # noqa: F401  Missing Matplotlib is told before the work.
+        import jaxcap.plots  # noqa: F401  Fails early without Matplotlib.
     captioner = load_captioner(CHECKPOINT.value, best=BEST.value)
     decoding = read_decoding(captioner.vocabulary)
     data = captioner.load_data(SPLIT.value, DATA_DIR.value, DATASET.value)

@@ -1,4 +1,4 @@
-"""Captioners that travel: the one that comes with jaxcap, and yours made small to be shared."""
+"""The trained captioner that comes with jaxcap, and export of your captioners for sharing."""
 
 import dataclasses
 from pathlib import Path
@@ -12,11 +12,11 @@ from jaxcap.learning.checkpoint_info import RunInfo
 from jaxcap.learning.checkpoints import Checkpoints
 
 SHIPPED = "flickr8k"
-"""Name, in `checkpoints/`, of the trained captioner that comes with jaxcap."""
+"""Name in `checkpoints/` of the trained captioner that comes with jaxcap."""
 
 
 def shipped_checkpoint() -> Path:
-    """Find the captioner that comes with jaxcap.
+    """Find the run folder of the captioner that comes with jaxcap.
 
     Raises:
         FileNotFoundError: this installation has none.
@@ -27,40 +27,40 @@ def shipped_checkpoint() -> Path:
         if place.is_dir():
             return place
     raise FileNotFoundError(
-        f"no trained captioner came with this installation (looked in {places[0]} and {places[1]}):"
-        " name one by `checkpoint`, the folder of a run of jaxcap.train"
+        f"this installation has no trained captioner (looked in {places[0]} and {places[1]}): "
+        "give `checkpoint`, the folder of a run of jaxcap.train"
     )
 
 
 def export_captioner(
     path: Path, captioner: Captioner, info: RunInfo, output: Path, dtype: str = "float16"
 ) -> Path:
-    """Write a captioner small, with nothing to train on, and without paths of this machine.
+    """Write a small checkpoint without the training state and without paths of this machine.
 
     Args:
-        path: its checkpoint, in the folder of its run.
-        captioner: what the checkpoint holds.
-        info: what it says of itself.
-        output: folder to write, a new one.
-        dtype: of the parameters, "float16" or "float32".
+        path: the checkpoint, in the folder of its run.
+        captioner: captioner of the checkpoint.
+        info: metadata of the checkpoint.
+        output: new folder to write.
+        dtype: dtype of the parameters, "float16" or "float32".
 
     Returns:
         The checkpoint in `output`.
 
     Raises:
-        FileExistsError: the folder is there already.
+        FileExistsError: the folder exists.
         ValueError: a parameter has values that `dtype` cannot hold.
-        OSError: it cannot be written.
+        OSError: the folder cannot be written.
     """
     if output.exists():
-        raise FileExistsError(f"{output}: is there already, give another `output`")
+        raise FileExistsError(f"{output}: exists, give another `output`")
     small = {name: value.astype(dtype) for name, value in captioner.params.items()}
     for name, value in small.items():
         if not np.isfinite(value).all():
             raise ValueError(
-                f"{path}: {name} has values beyond `dtype={dtype}`: give `dtype=float32`"
+                f"{path}: {name} has values out of range for `dtype={dtype}`: give `dtype=float32`"
             )
-    # Where the data lay means nothing elsewhere.
+    # Paths of the data are meaningless on other machines.
     dataset = info.source.dataset or ("coco" if info.source.data_dir else "scenes")
     source = dataclasses.replace(info.source, dataset=dataset, data_dir=None, folder="")
     about = dataclasses.replace(info, source=source)
@@ -69,7 +69,7 @@ def export_captioner(
     target = Checkpoints(output, create=True)
     written = target.save_captioner(step, small, about, validation)
     target.close()
-    # Orbax notes in them where it wrote, and reads them from object stores only.
+    # Orbax writes the path into these files, and reads them only from object stores.
     for note in written.rglob("commit_success.txt"):
         note.unlink()
     carry_projection(path.parent, output, used=info.data.pca_features)

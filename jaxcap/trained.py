@@ -1,4 +1,4 @@
-"""A trained captioner and what it does: caption photos and splits, be evaluated, be shared."""
+"""Trained captioners: caption photos and splits, evaluate, export."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -29,12 +29,12 @@ from jaxcap.text.vocabulary import Vocabulary
 
 @dataclass(frozen=True, eq=False)
 class LoadedRun:
-    """What one run left.
+    """A checkpoint of one run.
 
     Attributes:
         path: the checkpoint.
-        captioner: its parameters, shape and words.
-        info: what the checkpoint says of itself.
+        captioner: its parameters, shape and vocabulary.
+        info: metadata of the checkpoint.
     """
 
     path: Path
@@ -44,11 +44,11 @@ class LoadedRun:
 
 @dataclass(frozen=True, eq=False)
 class TrainedCaptioner:
-    """A captioner with the run that it comes from, or several that caption as an ensemble.
+    """A captioner with its run, or several as an ensemble.
 
     Attributes:
-        runs: what it is made of, with one vocabulary.
-        encoder_name: the encoder, for a run that does not know its own; None otherwise.
+        runs: the runs, with the same vocabulary.
+        encoder_name: name of the encoder, for a run that does not record it; None otherwise.
         encoder_weights: file of the encoder's weights, if they do not ship with jaxcap.
     """
 
@@ -58,30 +58,31 @@ class TrainedCaptioner:
 
     @property
     def path(self) -> Path:
-        """The checkpoint; of an ensemble the first."""
+        """The checkpoint; the first of an ensemble."""
         return self.runs[0].path
 
     @property
     def captioner(self) -> Captioner:
-        """The captioner; of an ensemble the first."""
+        """The captioner; the first of an ensemble."""
         return self.runs[0].captioner
 
     @property
     def info(self) -> RunInfo:
-        """What the checkpoint says of itself; of an ensemble the first."""
+        """Metadata of the checkpoint; the first of an ensemble."""
         return self.runs[0].info
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The words of all."""
+        """The vocabulary, shared by all runs."""
         return self.captioner.vocabulary
 
     @cached_property
     def encoder(self) -> PhotoEncoder:
-        """What made the features that it was trained on, loaded when first needed.
+        """The encoder of its training features, loaded at first use.
 
         Raises:
-            FileNotFoundError, ValueError: as `PhotoEncoder.load`.
+            FileNotFoundError, ValueError: as `PhotoEncoder.load`, or the runs of the ensemble were
+                trained on different features.
         """
         for run in self.runs[1:]:
             run.info.check_data(self.info.data, str(self.path), run.path)
@@ -95,7 +96,7 @@ class TrainedCaptioner:
         rules: Rules | None = None,
         key: Array | None = None,
     ) -> list[Caption]:
-        """Caption N images, given their features; see `Captioner.decode`."""
+        """Caption N images from their features; see `Captioner.decode`."""
         each = [run.captioner for run in self.runs]
         return caption_images(each, features, strategy, rules=rules, key=key)
 
@@ -109,7 +110,7 @@ class TrainedCaptioner:
         batch_size: int = 32,
         allow_private: bool = False,
     ) -> list[CaptionedPhoto]:
-        """Caption photos as `caption_each` does, and give them all, without their pictures."""
+        """Caption photos as `caption_each` does, and return them in a list, without pictures."""
         options = {"batch_size": batch_size, "allow_private": allow_private}
         found = self.caption_each(sources, strategy, rules=rules, key=key, **options)
         return [photo._replace(picture=None) for photo in found]
@@ -124,23 +125,23 @@ class TrainedCaptioner:
         batch_size: int = 32,
         allow_private: bool = False,
     ) -> Iterator[CaptionedPhoto]:
-        """Caption photos batch by batch; one that cannot be opened does not stop the others.
+        """Caption photos batch by batch; a photo that cannot be opened does not stop the others.
 
-        Warns where a whole batch of different photos gets one caption.
+        Warns if a whole batch of different photos gets the same caption.
 
         Args:
-            sources: paths, folders, patterns, URLs, and arrays (H, W, 3) of uint8; one or several.
-            strategy: how to choose words; a search with three beams if left out.
-            rules: rules on the words; if left out, no caption shows `<UNK>`.
+            sources: one or several paths, folders, patterns, URLs, or arrays (H, W, 3) of uint8.
+            strategy: how to choose words; a search with three beams by default.
+            rules: rules on the words; by default no caption has `<UNK>`.
             key: a `jax.random` key, for strategies that draw.
             batch_size: photos in memory at a time.
-            allow_private: also fetch from addresses of your own network.
+            allow_private: also fetch from addresses of your local network.
 
         Returns:
-            An iterator over the photos, in order, with their pictures made small.
+            An iterator over the photos, in order, with thumbnails.
 
         Raises:
-            FileNotFoundError, ValueError: at once, as `PhotoEncoder.load`.
+            FileNotFoundError, ValueError: before the first photo, as `PhotoEncoder.load`.
         """
         decode = partial(self.decode, strategy=strategy, rules=rules)
         options = {"batch_size": batch_size, "allow_private": allow_private}
@@ -149,21 +150,22 @@ class TrainedCaptioner:
     def load_data(
         self, split: str, data_dir: AnyPath | None = None, dataset: str | None = None
     ) -> Dataset:
-        """Load a split of the data that it was trained on, or of what you name instead.
+        """Load a split of its training data, or of other data.
 
         Args:
-            split: the split.
-            data_dir, dataset: as `jaxcap.load_data` takes them; None for both is the training's
-                data.
+            split: name of the split.
+            data_dir, dataset: as in `jaxcap.load_data`; None for both is the training data.
 
         Raises:
-            ValueError: the data's vocabulary or features are not those of the training; and what
-                `jaxcap.load_data` raises.
+            ValueError: the vocabulary or the features are not those of training; or as
+                `jaxcap.load_data`.
         """
         source = self.info.source
         elsewhere = dataset is not None or data_dir is not None
         if source.dataset == "arrays" and not elsewhere:
-            raise ValueError(f"{self.path}: was trained on arrays: give them as `data`")
+            raise ValueError(
+                f"{self.path}: was trained on arrays, which are not stored: give them by `data`"
+            )
         data = load_data(
             data_dir if elsewhere else source.data_dir,
             dataset=dataset if elsewhere else source.dataset,
@@ -183,7 +185,12 @@ class TrainedCaptioner:
         rules: Rules | None = None,
         key: Array | None = None,
     ) -> dict[int, str]:
-        """Caption images of a split, by row; other arguments are those of `decode`."""
+        """Caption images of a split and return the captions by row.
+
+        Args:
+            images: images of a split.
+            strategy, rules, key: as in `decode`.
+        """
         captions = self.decode(images.image, strategy, rules=rules, key=key)
         return dict(zip(images.rows.tolist(), (c.sentence for c in captions), strict=True))
 
@@ -199,13 +206,14 @@ class TrainedCaptioner:
     ) -> Evaluation:
         """Caption a split and score the captions against its references.
 
-        For other images or references make `SplitImages`, and give it what `caption` gives.
+        For other images or references, make `SplitImages` and pass the captions of `caption` to its
+        `evaluate`.
 
         Args:
             split: name of the split.
-            strategy, rules, key: as `decode` takes them.
-            data: the data set; what it was trained on if left out.
-            java: also compute METEOR and SPICE, where Java and `pycocoevalcap` are installed.
+            strategy, rules, key: as in `decode`.
+            data: the data set; the training data by default.
+            java: also compute METEOR and SPICE, if Java and `pycocoevalcap` are installed.
 
         Raises:
             ValueError: as `load_data`.
@@ -218,7 +226,7 @@ class TrainedCaptioner:
         return images.evaluate(captions, training=self.seen(data), java=java)
 
     def seen(self, data: Dataset) -> set[str]:
-        """The captions of a data set that it was trained on, as sentences."""
+        """Collect the captions of a data set that were used in training, as sentences."""
         return {
             caption
             for run in self.runs
@@ -230,19 +238,19 @@ class TrainedCaptioner:
         }
 
     def export(self, output: AnyPath, dtype: str = "float16") -> Path:
-        """Write the captioner to be shared: small, with nothing to train on, and without paths.
+        """Write a small copy for sharing, without the training state and local paths.
 
         Args:
-            output: folder to write, a new one.
-            dtype: of the parameters, "float16" or "float32".
+            output: new folder to write.
+            dtype: dtype of the parameters, "float16" or "float32".
 
         Returns:
-            The checkpoint in it.
+            The checkpoint in the folder.
 
         Raises:
-            FileExistsError: the folder is there already.
-            ValueError: a parameter is beyond what `dtype` can hold.
-            OSError: it cannot be written.
+            FileExistsError: the folder exists.
+            ValueError: a parameter has values that `dtype` cannot hold.
+            OSError: the folder cannot be written.
         """
         run = self.runs[0]
         return export_captioner(run.path, run.captioner, run.info, Path(output).expanduser(), dtype)
@@ -263,21 +271,21 @@ def load_captioner(
     """Load a trained captioner.
 
     Args:
-        checkpoint: folder of the run, or of several with one vocabulary, which caption as an
-            ensemble; the captioner that ships with jaxcap if left out.
-        best: take the checkpoint that did best on validation rather than the newest.
-        encoder: name of the encoder, for a run that does not know its own.
+        checkpoint: folder of the run, or a list of folders for an ensemble with one vocabulary; the
+            captioner that ships with jaxcap by default.
+        best: load the checkpoint with the best validation metric, not the newest.
+        encoder: name of the encoder, for a run that does not record it.
         encoder_weights: file of the encoder's weights, if they do not ship with jaxcap.
 
     Raises:
         FileNotFoundError: there is no such run, or no readable checkpoint in it.
-        ValueError: no run is named, or vocabularies differ; the message names both.
+        ValueError: the list of folders is empty, or vocabularies differ; the message names both.
     """
     if checkpoint is None:
         checkpoint = shipped_checkpoint()
     folders = [checkpoint] if isinstance(checkpoint, str | os.PathLike) else checkpoint
     if not folders:
-        raise ValueError("`checkpoint` names no run")
+        raise ValueError("`checkpoint` is empty: give the folder of at least one run")
     runs = []
     for folder in folders:
         path, params, info = Checkpoints(folder).load("best" if best else "newest")
@@ -286,7 +294,7 @@ def load_captioner(
         if run.info.vocabulary != runs[0].info.vocabulary:
             raise ValueError(
                 f"{run.path}: has another vocabulary than {runs[0].path}: train the captioners of "
-                "an ensemble on one data set"
+                "an ensemble on the same data set"
             )
     weights = None if encoder_weights is None else Path(encoder_weights).expanduser()
     return TrainedCaptioner(tuple(runs), encoder, weights)

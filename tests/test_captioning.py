@@ -235,7 +235,7 @@ def test_what_belongs_to_other_photos_is_refused(work, tiny, tmp_path, monkeypat
     one = load_captioner(work / "one")
     # As one on the course's files, whose projection nobody has.
     course = save(tmp_path / "a", one, data=tiny.identity)
-    match = "data tiny, which does not say which encoder.*`encoder` and `encoder_weights`"
+    match = "data tiny, which does not record the encoder.*`encoder` and `encoder_weights`"
     with pytest.raises(ValueError, match=match):
         load_captioner(course).caption_photos([])
     match = "width 5, and efficientnet-lite0 makes 1280; the projection .* expected in .*pca.h5"
@@ -264,22 +264,22 @@ def test_what_belongs_to_other_photos_is_refused(work, tiny, tmp_path, monkeypat
 
 
 BAD_INPUT = """
-evaluate --checkpoint=                         | --checkpoint names no run
+evaluate --checkpoint=                         | --checkpoint is empty
 evaluate --checkpoint=/nowhere                 | /nowhere: no such folder
-evaluate --results=x                           | --results needs --references
+evaluate --results=x                           | --results needs references
 evaluate --results=/no.json --references=y     | /no.json: no such file
-evaluate --results=x --references=y --beam=2   | --beam goes with --checkpoint, not with --results
-evaluate --results={val} --references=y        | were --results and --references exchanged
+evaluate --results=x --references=y --beam=2   | --beam needs --checkpoint, not --results
+evaluate --results={val} --references=y        | did you swap --results and --references
 evaluate {one},{other}                         | {other}/7: has another vocabulary than {work}/one
 evaluate {one} --references={train}            | train.json: has image 8, expected 0 to 7; .* of val
 evaluate {one} --sheet={new}/none/sheet.html   | there is no folder {new}/none
-sample {one} --prefix=no picture            | --prefix has words that .* lacks: no
+sample {one} --prefix=no picture            | --prefix has words that .* lacks, no:
 caption {new} --checkpoint={new}/none          | none: no such folder
-export {one} --output={work}                   | {work}: is there already, give another --output
+export {one} --output={work}                   | {work}: exists, give another --output
 export --checkpoint={new} --output={new}/small | holds no readable checkpoint
 evaluate                                       | Exactly one of .checkpoint, results.
 evaluate {one} --results=x                     | Exactly one of .checkpoint, results.
-caption {one}                                  | name at least one photo
+caption {one}                                  | give at least one photo
 """
 
 

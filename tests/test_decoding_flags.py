@@ -48,11 +48,14 @@ def test_rules_on_words():
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        (["--beam=3", "--top_p=0.5"], "--beam searches .* --top_p draws"),
-        (["--beam=1", "--length_norm=average"], "--length_norm=average ranks .* --beam=1 has one"),
+        (["--beam=3", "--top_p=0.5"], "--beam is for .* --top_p for sampling"),
+        (
+            ["--beam=1", "--length_norm=average"],
+            "--length_norm=average ranks .* --beam=1 has only one",
+        ),
         (["--length_alpha=1"], "--length_alpha is the exponent of --length_norm=gnmt"),
         (["--diversity=1"], "--diversity .* --groups"),
-        (["--groups=2"], "--groups=2 does not divide --beam=3"),
+        (["--groups=2"], "--groups=2 must divide --beam=3"),
         (["--prefix=a photograph"], "`prefix` has words .* photograph"),
         (["--prefix=a photo of", "--max_length=2"], "has 3 words, more than `max_length=2`"),
     ],

@@ -211,12 +211,12 @@ def test_flags_join_processes(connect, given, calls):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (THREE[:1], "needed together: --num_processes, --process_id missing"),
-        (THREE[1:], "needed together: --coordinator missing"),
-        ([*THREE, "--distributed"], "either it or those three"),
+        (THREE[:1], "needed together: give --num_processes and --process_id too"),
+        (THREE[1:], "needed together: give --coordinator too"),
+        ([*THREE, "--distributed"], "or only those three"),
         ([*THREE, "--coordinator=node1"], "--coordinator=node1: expected HOST:PORT"),
         ([*THREE, "--coordinator=node1:99999"], "expected HOST:PORT"),
-        ([*THREE, "--process_id=2"], "--process_id=2: expected 0 to 1, for --num_processes=2"),
+        ([*THREE, "--process_id=2"], "--process_id=2: expected 0 to 1, since --num_processes=2"),
     ],
 )
 def test_flags_that_cannot_be_are_refused(connect, given, message):

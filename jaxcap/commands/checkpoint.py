@@ -1,7 +1,9 @@
-"""The flag of the commands that use a trained captioner."""
+"""Flag of the commands that use a trained captioner."""
 
 from absl import flags
 
 BEST = flags.DEFINE_bool(
-    "best", True, "Use the checkpoint that did best on validation; --nobest is the newest."
+    "best",
+    True,
+    "Use the checkpoint with the best validation metric; with --nobest, the newest checkpoint.",
 )

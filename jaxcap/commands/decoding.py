@@ -1,4 +1,4 @@
-"""The flags of the commands that write captions: how words are chosen, and rules on them."""
+"""Flags of the commands that write captions: decoding strategies and rules on words."""
 
 from typing import NamedTuple
 
@@ -14,13 +14,13 @@ from jaxcap.decoding.strategy import Strategy
 from jaxcap.decoding.word_by_word import Greedy
 from jaxcap.text.vocabulary import UNK, Vocabulary
 
-BEAM = flags.DEFINE_integer("beam", 3, "Beams of the search; 1 is greedy.", lower_bound=1)
+BEAM = flags.DEFINE_integer("beam", 3, "Beams per image; 1 is greedy decoding.", lower_bound=1)
 LENGTH_NORM = flags.DEFINE_enum(
     "length_norm",
     "none",
     NORMALISATIONS,
-    "What log-probabilities are divided by to rank beams: nothing, the number of words, or "
-    "GNMT's power of it.",
+    "Divisor of log-probabilities to rank beams: none, average (the number of words), or gnmt "
+    "(GNMT's length penalty).",
 )
 LENGTH_ALPHA = flags.DEFINE_float(
     "length_alpha", 0.6, "Exponent of --length_norm=gnmt.", lower_bound=0
@@ -31,40 +31,46 @@ GROUPS = flags.DEFINE_integer(
 DIVERSITY = flags.DEFINE_float(
     "diversity",
     0.5,
-    "Nats that a word loses for each beam of an earlier group that says it.",
+    "Penalty on a word, in nats, for each beam of an earlier group that says it; for --groups.",
     lower_bound=0,
 )
 
 TEMPERATURE = flags.DEFINE_float(
     "temperature",
     1.0,
-    "Draw words at random, with --seed, from the probabilities at this temperature.",
+    "Sample words, with --seed, from the probabilities at this temperature.",
     lower_bound=0,
 )
 TOP_K = flags.DEFINE_integer(
-    "top_k", None, "Draw words at random, from the likeliest so many.", lower_bound=1
+    "top_k", None, "Sample words from this number of the likeliest.", lower_bound=1
 )
 TOP_P = flags.DEFINE_float(
-    "top_p", None, "Draw words at random, from the likeliest that have this share.", 0, 1
+    "top_p", None, "Sample words from the likeliest with this total probability.", 0, 1
 )
 
-MAX_LENGTH = flags.DEFINE_integer("max_length", 30, "Most words in a caption.", lower_bound=1)
-MIN_LENGTH = flags.DEFINE_integer("min_length", 0, "Fewest words in a caption.", lower_bound=0)
+MAX_LENGTH = flags.DEFINE_integer(
+    "max_length", 30, "Maximum number of words in a caption.", lower_bound=1
+)
+MIN_LENGTH = flags.DEFINE_integer(
+    "min_length", 0, "Minimum number of words in a caption.", lower_bound=0
+)
 NO_REPEAT_NGRAM = flags.DEFINE_integer(
-    "no_repeat_ngram", 0, "Say no run of so many words twice; 0 allows all.", lower_bound=0
+    "no_repeat_ngram", 0, "Say no n-gram of this length twice; 0 allows all.", lower_bound=0
 )
-ALLOW_UNK = flags.DEFINE_bool("allow_unk", False, f"Let captions say {UNK}.")
+ALLOW_UNK = flags.DEFINE_bool("allow_unk", False, f"Allow {UNK} in captions.")
 FORBID_BAD_ENDINGS = flags.DEFINE_bool(
-    "forbid_bad_endings", False, "Let no caption end with an article, a preposition or the like."
+    "forbid_bad_endings",
+    False,
+    "Forbid captions that end with an article, a conjunction, a preposition or a form of 'to be'.",
 )
-PREFIX = flags.DEFINE_string("prefix", "", "Words that each caption opens with, as 'a photo of'.")
+PREFIX = flags.DEFINE_string("prefix", "", "First words of every caption, such as 'a photo of'.")
 
 _SEARCH = (BEAM, LENGTH_NORM, LENGTH_ALPHA, GROUPS, DIVERSITY)
 _DRAW = (TEMPERATURE, TOP_K, TOP_P)
 
 
 class Decoding(NamedTuple):
-    """What the flags ask for, by the names of the arguments that captioners take."""
+    """Decoding by the flags, with the names of the arguments of captioners."""
 
     strategy: Strategy
     rules: Rules
@@ -72,13 +78,13 @@ class Decoding(NamedTuple):
 
 
 def read_decoding(vocabulary: Vocabulary) -> Decoding:
-    """Read the flags.
+    """Read the flags of decoding.
 
     Args:
-        vocabulary: of the captioner.
+        vocabulary: vocabulary of the captioner.
 
     Raises:
-        ValueError: flags contradict each other, or a word of the prefix is unknown.
+        ValueError: flags contradict each other, or the vocabulary lacks a word of the prefix.
     """
     rules = Rules.of(
         vocabulary,
@@ -97,7 +103,7 @@ def _strategy() -> Strategy:
     draw = [flag.name for flag in _DRAW if flag.present]
     if search and draw:
         raise ValueError(
-            f"--{search[0]} searches for words and --{draw[0]} draws them: give one of the two"
+            f"--{search[0]} is for beam search and --{draw[0]} for sampling: give only one of them"
         )
     if draw:
         return Sampling(temperature=TEMPERATURE.value, top_k=TOP_K.value, top_p=TOP_P.value)
@@ -105,12 +111,12 @@ def _strategy() -> Strategy:
     if LENGTH_ALPHA.present and norm != "gnmt":
         raise ValueError("--length_alpha is the exponent of --length_norm=gnmt: give both")
     if DIVERSITY.present and groups == 1:
-        raise ValueError("--diversity is between the groups of --groups: give both")
+        raise ValueError("--diversity is between groups of beams: give --groups too")
     if width % groups:
-        raise ValueError(f"--groups={groups} does not divide --beam={width}")
+        raise ValueError(f"--groups={groups} must divide --beam={width}")
     if width == 1 and norm != "none":
         raise ValueError(
-            f"--length_norm={norm} ranks beams, and --beam=1 has one: give --beam of 2 or more"
+            f"--length_norm={norm} ranks beams, but --beam=1 has only one: give --beam=2 or more"
         )
     if width == 1:
         return Greedy()

@@ -1,4 +1,4 @@
-"""The flags that say over how many devices and processes training is spread."""
+"""Flags of training on several devices and processes."""
 
 from functools import partial
 
@@ -10,42 +10,43 @@ from jaxcap.learning import processes
 BATCH_SHARDS = flags.DEFINE_integer(
     "batch_shards",
     None,
-    "Parts that a minibatch and the training captions are split into, one a device; by default as "
-    "many as there are devices for. 1 is one device.",
+    "Number of shards of a minibatch and of the training captions, one per device. The default "
+    "uses all devices; 1 uses one device.",
     lower_bound=1,
 )
 VOCAB_SHARDS = flags.DEFINE_integer(
     "vocab_shards",
     1,
-    "Parts that the vocabulary's matrices are split into; each part of the batch then takes as "
-    "many devices.",
+    "Number of shards of the vocabulary's matrices. Each shard of the batch then takes this number "
+    "of devices.",
     lower_bound=1,
 )
 COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
-    "HOST:PORT at which process 0 can be reached; with --num_processes and --process_id it makes "
-    "this process one of several.",
+    "HOST:PORT of process 0, to train in several processes; needs --num_processes and "
+    "--process_id.",
 )
 NUM_PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "Processes that train together.", lower_bound=1
+    "num_processes", None, "Number of processes that train together.", lower_bound=1
 )
 PROCESS_ID = flags.DEFINE_integer(
-    "process_id", None, "Which of --num_processes this one is, from 0.", lower_bound=0
+    "process_id", None, "Number of this process, from 0 to --num_processes - 1.", lower_bound=0
 )
 DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
     False,
-    "Be one of the processes that SLURM, Open MPI or a TPU pod started; JAX finds out which.",
+    "Train in the processes that SLURM, Open MPI or a TPU pod started; JAX finds the coordinator "
+    "and the number of this process.",
 )
 
 
 def connect() -> None:
-    """Join the other processes that the flags speak of, if any.
+    """Connect to the other processes if the flags give any.
 
     Raises:
         ValueError: one of the flags is missing or wrong.
-        ConnectionError: the others cannot be found.
+        ConnectionError: the other processes cannot be reached.
     """
     switches = {"distributed": True, "resume": True, "coordinator": False}
     switches |= {"num_processes": False, "process_id": False}
@@ -56,7 +57,7 @@ def connect() -> None:
         if len(missing) < len(given):
             raise ValueError(
                 "--distributed finds --coordinator, --num_processes and --process_id itself: give "
-                "either it or those three"
+                "only --distributed, or only those three"
             )
         processes.connect(spell=spell)
         return
@@ -65,7 +66,7 @@ def connect() -> None:
     if missing:
         raise ValueError(
             "--coordinator, --num_processes and --process_id are needed together: "
-            f"{', '.join(missing)} missing"
+            f"give {' and '.join(missing)} too"
         )
     coordinator, num, number = COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value
     assert coordinator is not None and num is not None and number is not None
@@ -74,6 +75,6 @@ def connect() -> None:
         raise ValueError(f"--coordinator={coordinator}: expected HOST:PORT, such as node1:29500")
     if number >= num:
         raise ValueError(
-            f"--process_id={number}: expected 0 to {num - 1}, for --num_processes={num}"
+            f"--process_id={number}: expected 0 to {num - 1}, since --num_processes={num}"
         )
     processes.connect(coordinator, num, number, spell=spell)

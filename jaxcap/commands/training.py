@@ -1,4 +1,4 @@
-"""The flags of training, and the run that they ask for."""
+"""Flags of training, and the run that they open."""
 
 import sys
 from contextlib import AbstractContextManager
@@ -25,13 +25,13 @@ from jaxcap.nn.products import PRECISIONS
 PCA_FEATURES = flags.DEFINE_bool(
     "pca_features",
     None,
-    "Read the features that PCA reduced, or with --nopca_features the encoder's own; by default "
-    "the reduced ones if they are there.",
+    "Read the features that PCA reduced, or with --nopca_features the unreduced features. The "
+    "default is the reduced ones if they exist.",
 )
 MAX_TRAIN = flags.DEFINE_integer(
     "max_train",
     None,
-    "Keep this many training captions, drawn with replacement as the notebook draws them.",
+    "Keep this many training captions, drawn with replacement as in the notebook.",
     lower_bound=1,
 )
 
@@ -41,76 +41,84 @@ CELL = flags.DEFINE_string(
     "Recurrent cell: lstm, rnn, or the import path of a jaxcap.nn.cells.Cell or of a Flax Linen "
     "cell, such as my_module:my_cell or flax.linen.GRUCell; see jaxcap.nn.cells.",
 )
-HIDDEN_DIM = flags.DEFINE_integer("hidden_dim", 512, "Hidden units.", lower_bound=1)
+HIDDEN_DIM = flags.DEFINE_integer("hidden_dim", 512, "Number of hidden units.", lower_bound=1)
 WORDVEC_DIM = flags.DEFINE_integer("wordvec_dim", 256, "Length of a word vector.", lower_bound=1)
 INIT_CELL = flags.DEFINE_bool(
-    "init_cell", False, "Start the LSTM's cell state from the features too, not from zero."
+    "init_cell", False, "Project the features to the initial cell state of the LSTM too."
 )
 FEED_FEATURES = flags.DEFINE_bool(
-    "feed_features", False, "Add the features, projected, to every word vector."
+    "feed_features", False, "Add the projected features to every word vector."
 )
 DROPOUT = flags.DEFINE_float(
-    "dropout", 0.0, "Share dropped of features, word vectors and hidden states.", 0.0, 1.0
+    "dropout", 0.0, "Dropout rate of features, word vectors and hidden states.", 0.0, 1.0
 )
 
-NUM_EPOCHS = flags.DEFINE_integer("num_epochs", 50, "Passes over the captions.", lower_bound=1)
+NUM_EPOCHS = flags.DEFINE_integer(
+    "num_epochs", 50, "Passes over the training captions.", lower_bound=1
+)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 25, "Captions in a minibatch.", lower_bound=1)
 ORDER = flags.DEFINE_enum(
     "order",
     "replacement",
     ORDERS,
-    "Draw each minibatch with replacement, as the notebook does, or shuffle once an epoch; buckets "
-    "shuffles too, but puts captions of like length together, which is faster.",
+    "Draw each minibatch with replacement, as the notebook does, or shuffle in every epoch; "
+    "buckets shuffles and groups captions of similar length, which is faster.",
 )
-LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-3, "Adam's step size at the start.")
+LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-3, "Initial learning rate of Adam.")
 LR_SCHEDULE = flags.DEFINE_enum(
     "lr_schedule",
     "exponential",
     SCHEDULES,
-    "Cut the step size by --lr_decay after every epoch, or let it fall to 0 as a cosine.",
+    "Multiply the learning rate by --lr_decay after every epoch, or decay it to 0 as a cosine.",
 )
-LR_DECAY = flags.DEFINE_float("lr_decay", 0.995, "Factor on the step size after every epoch.")
+LR_DECAY = flags.DEFINE_float("lr_decay", 0.995, "Factor on the learning rate after every epoch.")
 OBJECTIVE = flags.DEFINE_enum(
     "objective",
     "likelihood",
     OBJECTIVES,
-    "Maximise the likelihood of the captions, or the CIDEr-D of captions that the captioner draws "
-    "itself; the latter fine-tunes the captioner of --init_from.",
+    "Maximise the likelihood of the captions, or the CIDEr-D of captions that the captioner "
+    "samples. cider fine-tunes the captioner of --init_from.",
 )
 SAMPLES = flags.DEFINE_integer(
-    "samples", 5, "Captions drawn for each image of a minibatch, for --objective=cider.", 2
+    "samples", 5, "Captions sampled for each image of a minibatch, for --objective=cider.", 2
 )
 LABEL_SMOOTHING = flags.DEFINE_float(
-    "label_smoothing", 0.0, "Probability that the targets spread over all words.", 0.0, 1.0
+    "label_smoothing", 0.0, "Share of the target probability spread over all words.", 0.0, 1.0
 )
 MATMUL_PRECISION = flags.DEFINE_enum(
     "matmul_precision",
     "float32",
     PRECISIONS,
-    "Precision of the factors of matrix products in training; their sums and all else are float32.",
+    "Precision of the factors of matmuls in training; sums and all other operations are float32.",
 )
 REMAT = flags.DEFINE_bool(
-    "remat", False, "Keep less memory for the backward pass and compute more; for long captions."
+    "remat", False, "Store less for the backward pass and compute more; for long captions."
 )
-CLIP_NORM = flags.DEFINE_float("clip_norm", None, "Largest global norm of the gradient.")
+CLIP_NORM = flags.DEFINE_float("clip_norm", None, "Clip the gradient to this global norm.")
 WEIGHT_DECAY = flags.DEFINE_float("weight_decay", 0.0, "Decoupled weight decay.")
 
 CHECKPOINT_DIR = flags.DEFINE_string(
-    "checkpoint_dir", None, "Folder of the run: checkpoints, metrics, curve.", required=True
+    "checkpoint_dir",
+    None,
+    "Folder of the run: checkpoints, metrics and loss curve.",
+    required=True,
 )
 RESUME = flags.DEFINE_bool(
-    "resume", False, "Resume the run in --checkpoint_dir as if it had never stopped."
+    "resume", False, "Resume the run in --checkpoint_dir; the result is the same as without a stop."
 )
 INIT_FROM = flags.DEFINE_string(
     "init_from", None, "Start a new run with the parameters of the run in this folder."
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run in --checkpoint_dir first.")
 SAVE_EVERY = flags.DEFINE_integer(
-    "save_every", 1, "Epochs between checkpoints; a best one is always kept.", lower_bound=1
+    "save_every", 1, "Epochs between checkpoints; the best one is always kept.", lower_bound=1
 )
 LOG_EVERY = flags.DEFINE_integer("log_every", 10, "Iterations between log lines.", lower_bound=1)
 VAL_CAPTIONS = flags.DEFINE_integer(
-    "val_captions", 1000, "Validation captions measured after every epoch.", lower_bound=1
+    "val_captions",
+    1000,
+    "Validation captions to compute the loss of after every epoch.",
+    lower_bound=1,
 )
 VAL_IMAGES = flags.DEFINE_integer(
     "val_images",
@@ -119,24 +127,24 @@ VAL_IMAGES = flags.DEFINE_integer(
     lower_bound=0,
 )
 BEST_BY = flags.DEFINE_enum(
-    "best_by", "loss", MEASURES, "Which measure on validation says which checkpoint is the best."
+    "best_by", "loss", MEASURES, "Validation metric that selects the best checkpoint."
 )
 PATIENCE = flags.DEFINE_integer(
     "patience", None, "Stop after this many epochs without a better checkpoint.", lower_bound=1
 )
 TENSORBOARD = flags.DEFINE_bool(
-    "tensorboard", True, "Write TensorBoard events, if the extra is installed."
+    "tensorboard", True, "Write TensorBoard events, if the extra tensorboard is installed."
 )
 SWEEP = flags.DEFINE_multi_string(
     "sweep",
     [],
-    "Train a captioner for each of these values, all in one program: NAME=VALUE,VALUE,... with one "
-    f"of {', '.join(SWEPT)}; may be given several times, for every combination.",
+    "Train a captioner for each of these values in one program: NAME=VALUE,VALUE,... where NAME is "
+    f"one of {', '.join(SWEPT)}. Give it several times to train every combination.",
 )
 SEEDS = flags.DEFINE_integer(
     "seeds",
     1,
-    "Train this many captioners of each kind in one program, with the seeds from --seed on.",
+    "Train this many captioners of each combination in one program, with the seeds from --seed on.",
     lower_bound=1,
 )
 
@@ -146,7 +154,7 @@ flags.adopt_module_key_flags(scale_flags)
 
 
 def opened_run() -> AbstractContextManager[Run]:
-    """Load the data and open the run or sweep that the flags ask for; see `open_run`."""
+    """Load the data and open the run or sweep of the flags; see `open_run`."""
     training = _training()
     if not SWEEP.value and SEEDS.value == 1:
         data = _load(training)
@@ -159,7 +167,7 @@ def opened_run() -> AbstractContextManager[Run]:
 
 
 def _load(training: TrainingConfig | None) -> Dataset:
-    """Load the data, for a run with the training split laid out over devices."""
+    """Load the data; for a run, with the training split sharded over devices."""
     layout = training and make_layout(
         training,
         batch_shards=scale_flags.BATCH_SHARDS.value,
@@ -222,7 +230,7 @@ def _start() -> Start:
 
 
 def flag_values() -> dict[str, object]:
-    """Give the value of every flag that jaxcap defines."""
+    """Return the value of every flag that jaxcap defines."""
     modules = flags.FLAGS.flags_by_module_dict()
     return {
         flag.name: flag.value

@@ -1,11 +1,11 @@
-"""The names that the course notebooks import from `cs231n`, on top of jaxcap.
+"""The names that the course notebooks import from `cs231n`, implemented by jaxcap.
 
-A notebook of one's own runs when `from cs231n.` becomes `from jaxcap.cs231n.`. Arrays are NumPy's
-on both sides, float64 in and float64 out, so that the notebook's checks print its digits; `cache`
-holds what a backward function needs and is not to be looked into. There is no mathematics here but
-the difference quotient of `gradient_check`: everything else is called from the rest of jaxcap.
+Your notebook runs after you replace `from cs231n.` by `from jaxcap.cs231n.`. Functions take and
+return NumPy arrays, float64 in and float64 out, so the checks of the notebook print its digits. A
+`cache` holds what a backward function needs; its contents are private. All mathematics is in the
+rest of jaxcap, except the difference quotient of `gradient_check`.
 
-Random numbers come from NumPy's global generator, as in the course's code, and so follow
-`np.random.seed`: the initial parameters of `CaptioningRNN`, the captions that `load_coco_data`
-keeps under `max_train`, and the minibatches of `sample_coco_minibatch`.
+Random numbers come from NumPy's global generator, as in the code of the course, and so follow
+`np.random.seed`. They are the initial parameters of `CaptioningRNN`, the captions that
+`load_coco_data` keeps with `max_train`, and the minibatches of `sample_coco_minibatch`.
 """

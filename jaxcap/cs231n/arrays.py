@@ -1,11 +1,11 @@
-"""NumPy arrays at the edge and JAX inside: how a function of jaxcap becomes the notebook's pair.
+"""Pairs of forward and backward functions on NumPy arrays, as in the notebook, from JAX functions.
 
     forward = layer(f)
     out, cache = forward(x, w)
     dx, dw = backward(dout, cache)
 
-Each function is compiled once for the shapes and the dtype that it meets, so that a numerical
-gradient check does not compile again at every call.
+Each function is compiled once for each combination of shapes and dtype, so a numerical gradient
+check does not compile again at every call.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ V = TypeVar("V")
 
 
 class Dict(dict[K, V]):
-    """A dictionary that notebooks of Python 2 can iterate over, too."""
+    """A dictionary with `iteritems`, for notebooks of Python 2."""
 
     def iteritems(self) -> Iterator[tuple[K, V]]:
         """Iterate over the items, as `items` does."""
@@ -31,14 +31,14 @@ class Dict(dict[K, V]):
 
 @dataclass(frozen=True, eq=False)
 class Cache:
-    """What a forward function keeps for its backward function."""
+    """Residuals of a forward function for its backward function."""
 
     vjp: Any
     dtype: np.dtype
 
 
 def common_dtype(*arrays: Any) -> np.dtype:
-    """The dtype that NumPy computes in from `arrays`, float32 at least."""
+    """Find the dtype in which NumPy computes with `arrays`, float32 at least."""
     return np.result_type(np.float32, *arrays)
 
 
@@ -46,35 +46,35 @@ def check_ids(ids: Any, num: int, name: str) -> Int[np.ndarray, "..."]:
     """Copy word ids as int32.
 
     Raises:
-        IndexError: an id is outside [0, num), which JAX would take for another.
-        TypeError: they are not integers.
+        IndexError: an id is outside [0, num); JAX would read another row.
+        TypeError: the ids are not integers.
     """
     ids = np.asarray(ids)
     if ids.dtype.kind not in "iu":
-        raise TypeError(f"{name} has type {ids.dtype}, expected integers")
+        raise TypeError(f"`{name}` has type {ids.dtype}, expected integers")
     if ids.size and not (ids.min() >= 0 and ids.max() < num):
         raise IndexError(
-            f"{name} holds ids from {ids.min()} to {ids.max()}, expected 0 to {num - 1}, "
-            f"for there are {num} words"
+            f"`{name}` holds ids from {ids.min()} to {ids.max()}, expected 0 to {num - 1}, "
+            f"since there are {num} words"
         )
     return ids.astype(np.int32)
 
 
 def to_numpy(tree: Any) -> Any:
-    """Copy arrays of JAX, as writable ones of NumPy; other structure stays."""
+    """Copy the JAX arrays of a tree to writable NumPy arrays."""
     return jax.tree.map(np.array, tree)
 
 
 def layer(function: Callable[..., Any]) -> Callable[..., tuple[Any, Cache]]:
-    """Make a forward pass on NumPy arrays that keeps what its backward pass needs.
+    """Make a forward pass on NumPy arrays that saves what its backward pass needs.
 
     Args:
-        function: pure function of floating-point arrays; keyword arguments are arrays that get no
-            gradient.
+        function: pure function of floating-point arrays; keyword arguments are arrays without
+            gradients.
 
     Returns:
-        The function on NumPy arrays. The floating-point ones are first brought to the dtype that
-        NumPy would compute in. Its value is that of `function` and a `Cache`.
+        The function on NumPy arrays. It converts floating-point arrays to the dtype in which NumPy
+        would compute. It returns the value of `function` and a `Cache`.
     """
 
     @jax.jit
@@ -93,11 +93,11 @@ def layer(function: Callable[..., Any]) -> Callable[..., tuple[Any, Cache]]:
 
 
 def backward(cotangents: Any, cache: Cache) -> Any:
-    """Gradients of a forward function's floating-point arguments, in their order.
+    """Compute the gradients of the floating-point arguments of a forward function, in their order.
 
     Args:
         cotangents: gradient of its value, of the same structure.
-        cache: what it gave beside its value.
+        cache: the `Cache` that it returned.
     """
     cotangents = jax.tree.map(lambda array: np.asarray(array, cache.dtype), cotangents)
     with jax.enable_x64(True):

@@ -10,22 +10,22 @@ from jaxcap.cs231n.optim import RULES
 class CaptioningSolver:
     """Trains a captioner on minibatches drawn with replacement.
 
-    After `train()` the model's `params` are those of the last iteration and `loss_history` holds
-    the loss of each minibatch. Training goes on where it was when `train()` is called again.
+    After `train()` the `params` of the model are those of the last iteration, and `loss_history`
+    holds the loss of each minibatch. Another call of `train()` continues training.
 
     Args:
-        model: what is trained: `params`, and `loss(features, captions)`.
-        data: as `load_coco_data` gives it.
+        model: the model to train, with `params` and `loss(features, captions)`.
+        data: data from `load_coco_data`.
         update_rule: name of a rule of `jaxcap.cs231n.optim`.
-        optim_config: the rule's settings, such as `learning_rate`.
+        optim_config: settings of the rule, such as `learning_rate`.
         lr_decay: factor on the learning rate after every epoch.
         batch_size: captions in a minibatch.
         num_epochs: passes over the training captions, each of at least one minibatch.
-        print_every: iterations from one printed loss to the next.
-        verbose: whether to print.
+        print_every: iterations between printed losses.
+        verbose: print losses.
 
     Raises:
-        ValueError: an unknown rule.
+        ValueError: there is no such rule.
     """
 
     def __init__(
@@ -42,7 +42,9 @@ class CaptioningSolver:
         verbose: bool = True,
     ):
         if update_rule not in RULES:
-            raise ValueError(f"update_rule must be one of {', '.join(RULES)}, got {update_rule!r}")
+            raise ValueError(
+                f"`update_rule` must be one of {', '.join(RULES)}, got {update_rule!r}"
+            )
         self.model = model
         self.data = data
         self.update_rule = RULES[update_rule]

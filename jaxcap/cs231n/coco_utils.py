@@ -1,4 +1,4 @@
-"""The course's data: a dictionary of NumPy arrays, minibatches from it, captions as text."""
+"""The data of the course: a dictionary of NumPy arrays, minibatches and captions as text."""
 
 import os
 from pathlib import Path
@@ -26,10 +26,9 @@ def load_coco_data(
     """Load captions, features, URLs and words.
 
     Args:
-        base_dir: folder of the course's COCO files, or of a data set that `jaxcap.prepare` made.
-            If left out, the folder that the environment variable `JAXCAP_DATA` names; else the
-            course's own place for them, `cs231n/datasets/coco_captioning`, if it is there; else the
-            embedded scenes.
+        base_dir: folder of the course's COCO files, or of a data set made by `jaxcap.prepare`. The
+            default is the folder in the environment variable `JAXCAP_DATA`, else the folder of the
+            course, `cs231n/datasets/coco_captioning`, if it exists, else the embedded scenes.
         max_train: keep this many training captions, drawn with replacement from NumPy's global
             generator.
         pca_features: read the features that PCA reduced, if there are any.
@@ -37,22 +36,24 @@ def load_coco_data(
     Returns:
         For each split S of train and val, of M captions of L ids over K images: `S_captions`
         (M, L) and `S_image_idxs` (M,), int32; `S_features` (K, D), float32; `S_urls` (K,), strings,
-        empty where no URL is known. And of the V words `idx_to_word`, a list, and `word_to_idx`, a
+        empty for an unknown URL. For the V words: `idx_to_word`, a list, and `word_to_idx`, a
         dictionary.
 
     Raises:
         FileNotFoundError: the folder or a file in it is missing.
-        ValueError: `max_train` is below 1, or what a file holds is wrong.
+        ValueError: `max_train` is below 1, or the contents of a file are wrong.
         OSError: a file is broken, or the scenes cannot be written.
     """
     if max_train is not None and max_train < 1:
-        raise ValueError(f"max_train is {max_train}, expected at least 1, or None for all captions")
+        raise ValueError(
+            f"`max_train` is {max_train}, expected at least 1, or None for all captions"
+        )
     folder = base_dir or os.environ.get(DATA_VARIABLE)
     if folder and not Path(folder).expanduser().is_dir():
         source = "base_dir" if base_dir else DATA_VARIABLE
         raise FileNotFoundError(
-            f"{folder}: no such folder; {source} names the folder of the COCO files, "
-            "and without it the embedded scenes are used"
+            f"{folder}: no such folder; set {source} to the folder of the COCO files, or leave it "
+            "out for the embedded scenes"
         )
     if not folder and COURSE_FOLDER.is_dir():
         folder = COURSE_FOLDER
@@ -63,7 +64,7 @@ def load_coco_data(
     data: Dict[str, Any] = Dict()
     for split in SPLITS:
         arrays = loaded.splits[split]
-        # Copies, since those of JAX are read-only.
+        # Copies, since JAX arrays are read-only.
         data[f"{split}_captions"] = np.array(arrays.captions)
         data[f"{split}_image_idxs"] = np.array(arrays.image_idxs)
         data[f"{split}_features"] = np.array(arrays.features)
@@ -84,7 +85,7 @@ def sample_coco_minibatch(
     """Draw N captions with replacement from NumPy's global generator.
 
     Args:
-        data: as `load_coco_data` gives it.
+        data: data from `load_coco_data`.
         batch_size: number of captions, N.
         split: "train" or "val".
 

@@ -1,8 +1,8 @@
-"""The course's gradient checks, by central differences of functions of NumPy arrays.
+"""The gradient checks of the course, by central differences of functions of NumPy arrays.
 
-`jaxcap.nn.gradcheck` differentiates functions that JAX can trace. Those of a notebook call NumPy,
-and some of them ignore their argument and read the array that is being changed: so it is changed
-here in place, an element at a time, and put back.
+`jaxcap.nn.gradcheck` differentiates functions that JAX can trace. The functions of a notebook call
+NumPy, and some ignore their argument and read the array from outside. So the array is changed here
+in place, one element at a time, and restored.
 """
 
 import random
@@ -18,16 +18,16 @@ _Floats = Float[np.ndarray, "..."]
 def eval_numerical_gradient(
     f: Callable[[_Floats], Any], x: np.ndarray, verbose: bool = True, h: float = 1e-5
 ) -> _Floats:
-    """Gradient of a function that gives one number.
+    """Compute the gradient of a function that returns a scalar.
 
     Args:
         f: the function.
-        x: where; an array of any shape, changed while this runs.
+        x: the point, a floating-point array of any shape; changed in place and restored.
         verbose: also print each index and its slope.
         h: half the distance between the two points of a difference.
 
     Raises:
-        ValueError: `x` holds integers, which cannot be changed a little.
+        ValueError: `x` holds integers.
     """
     gradient = np.zeros_like(x)
     for index in np.ndindex(x.shape):
@@ -41,16 +41,16 @@ def eval_numerical_gradient(
 def eval_numerical_gradient_array(
     f: Callable[[_Floats], _Floats], x: np.ndarray, df: _Floats | float, h: float = 1e-5
 ) -> _Floats:
-    """Gradient of `sum(f(x) * df)` for a function that gives an array.
+    """Compute the gradient of `sum(f(x) * df)` for a function that returns an array.
 
     Args:
         f: the function.
-        x: where; an array of any shape, changed while this runs.
-        df: gradient of the function's value.
+        x: the point, a floating-point array of any shape; changed in place and restored.
+        df: gradient of the value of the function.
         h: half the distance between the two points of a difference.
 
     Raises:
-        ValueError: `x` holds integers, which cannot be changed a little.
+        ValueError: `x` holds integers.
     """
     gradient = np.zeros_like(x)
     for index in np.ndindex(x.shape):
@@ -66,9 +66,9 @@ def grad_check_sparse(
     num_checks: int = 10,
     h: float = 1e-5,
 ) -> None:
-    """Print the slopes of a function that gives one number beside `analytic_grad`, at a few places.
+    """Print numerical slopes of a scalar function next to `analytic_grad`, at a few elements.
 
-    The places are drawn by `random`, as in the course's code, and so follow `random.seed`.
+    The elements are drawn by `random`, as in the code of the course, and so follow `random.seed`.
     """
     for _ in range(num_checks):
         index = tuple(random.randrange(size) for size in x.shape)
@@ -81,9 +81,9 @@ def grad_check_sparse(
 def _ends(
     f: Callable[[_Floats], Any], x: np.ndarray, index: tuple[int, ...], h: float
 ) -> tuple[Any, Any]:
-    """The function's value with the element at `index` larger by `h`, and smaller by `h`."""
+    """Evaluate the function with the element at `index` larger by `h`, and smaller by `h`."""
     if x.dtype.kind != "f":
-        raise ValueError(f"x has type {x.dtype}, expected floats: use x.astype(np.float64)")
+        raise ValueError(f"`x` has type {x.dtype}, expected floats: use x.astype(np.float64)")
     value = x[index]
     try:
         x[index] = value + h

@@ -1,7 +1,7 @@
-"""The course's update rules, each an Optax transformation of one array.
+"""The update rules of the course, each an Optax transformation of one array.
 
-A rule is called as `next_w, config = rule(w, dw, config)`. The dictionary holds the settings and
-the state of that array between calls; it is filled with defaults and updated in place.
+Call a rule as `next_w, config = rule(w, dw, config)`. The dictionary holds the settings, and the
+state of the array between calls. Missing entries get defaults, and the rule updates it in place.
 """
 
 from collections.abc import Callable
@@ -20,19 +20,19 @@ _Config = dict[str, Any]
 
 
 def sgd(w: _Floats, dw: _Floats, config: _Config | None = None) -> tuple[_Floats, _Config]:
-    """Stochastic gradient descent; settings: `learning_rate` (1e-2)."""
+    """Take a step of stochastic gradient descent; settings: `learning_rate` (1e-2)."""
     config = _filled(config, w, (), learning_rate=1e-2)
     w, _ = _update(optax.identity, (), w, dw, optax.EmptyState(), config["learning_rate"])
     return w, config
 
 
 def sgd_momentum(w: _Floats, dw: _Floats, config: _Config | None = None) -> tuple[_Floats, _Config]:
-    """Gradient descent with momentum.
+    """Take a step of gradient descent with momentum.
 
     Settings: `learning_rate` (1e-2), `momentum` (0.9); state: `velocity`, of the shape of `w`.
     """
     config = _filled(config, w, ("velocity",), learning_rate=1e-2, momentum=0.9)
-    # The velocity that is kept between calls has the step size in it.
+    # The velocity stored between calls includes the step size.
     step = -config["learning_rate"] * np.asarray(dw)
     state = optax.TraceState(config["velocity"])
     w, state = _update(optax.trace, (config["momentum"],), w, step, state, -1.0)
@@ -41,7 +41,7 @@ def sgd_momentum(w: _Floats, dw: _Floats, config: _Config | None = None) -> tupl
 
 
 def rmsprop(x: _Floats, dx: _Floats, config: _Config | None = None) -> tuple[_Floats, _Config]:
-    """RMSProp.
+    """Take a step of RMSProp.
 
     Settings: `learning_rate` (1e-2), `decay_rate` (0.99), `epsilon` (1e-8); state: `cache`, of the
     shape of `x`.
@@ -55,7 +55,7 @@ def rmsprop(x: _Floats, dx: _Floats, config: _Config | None = None) -> tuple[_Fl
 
 
 def adam(x: _Floats, dx: _Floats, config: _Config | None = None) -> tuple[_Floats, _Config]:
-    """Adam (Kingma and Ba 2015).
+    """Take a step of Adam (Kingma and Ba 2015).
 
     Settings: `learning_rate` (1e-3), `beta1` (0.9), `beta2` (0.999), `epsilon` (1e-8); state: the
     moments `m` and `v`, of the shape of `x`, and the number of steps `t`.
@@ -73,7 +73,7 @@ RULES = {rule.__name__: rule for rule in (sgd, sgd_momentum, rmsprop, adam)}
 
 
 def _filled(config: _Config | None, w: _Floats, state: tuple[str, ...], **settings: Any) -> _Config:
-    """Add to `config` what is missing: zeros of the shape of `w` for `state`, and `settings`."""
+    """Add missing entries to `config`: zeros of the shape of `w` for `state`, and `settings`."""
     config = {} if config is None else config
     for name, value in settings.items():
         config.setdefault(name, value)

@@ -1,8 +1,8 @@
-"""The course's layers of recurrent networks: forward and backward passes on NumPy arrays.
+"""The recurrent layers of the course: forward and backward passes on NumPy arrays.
 
 Axes: N examples, T steps, D inputs, H hidden units, V words; G is H for the RNN and 4H for the
-LSTM, whose gates stand in the order i, f, o, g. The backward passes are those of
-`jaxcap.nn.scan`, through `jax.vjp`.
+LSTM, with the gates in the order i, f, o, g. The backward passes are those of `jaxcap.nn.scan`, by
+`jax.vjp`.
 """
 
 from typing import Any
@@ -80,7 +80,7 @@ def _temporal_softmax(x: Array, *, targets: Array, mask: Array) -> Array:
 
 
 def sigmoid(x: _Floats) -> _Floats:
-    """The logistic function of each element."""
+    """Apply the logistic function to each element."""
     return _sigmoid(x)[0]
 
 
@@ -96,7 +96,7 @@ def rnn_step_forward(
 
 
 def rnn_step_backward(dnext_h: Float[np.ndarray, "N H"], cache: Cache) -> tuple[_Floats, ...]:
-    """Gradients `dx, dprev_h, dWx, dWh, db` of a step."""
+    """Compute the gradients `dx, dprev_h, dWx, dWh, db` of a step."""
     return backward(dnext_h, cache)
 
 
@@ -112,7 +112,7 @@ def rnn_forward(
 
 
 def rnn_backward(dh: Float[np.ndarray, "N T H"], cache: Cache) -> tuple[_Floats, ...]:
-    """Gradients `dx, dh0, dWx, dWh, db` of a sequence."""
+    """Compute the gradients `dx, dh0, dWx, dWh, db` of a sequence."""
     return backward(dh, cache)
 
 
@@ -132,7 +132,7 @@ def lstm_step_forward(
 def lstm_step_backward(
     dnext_h: Float[np.ndarray, "N H"], dnext_c: Float[np.ndarray, "N H"], cache: Cache
 ) -> tuple[_Floats, ...]:
-    """Gradients `dx, dprev_h, dprev_c, dWx, dWh, db` of a step."""
+    """Compute the gradients `dx, dprev_h, dprev_c, dWx, dWh, db` of a step."""
     return backward((dnext_h, dnext_c), cache)
 
 
@@ -143,19 +143,19 @@ def lstm_forward(
     Wh: Float[np.ndarray, "H G"],
     b: Float[np.ndarray, " G"],
 ) -> tuple[Float[np.ndarray, "N T H"], Cache]:
-    """Run an LSTM over a sequence from a cell state of zero; returns hidden states and a cache."""
+    """Run an LSTM over a sequence from cell state zero; returns the hidden states and a cache."""
     return _lstm(x, h0, Wx, Wh, b)
 
 
 def lstm_backward(dh: Float[np.ndarray, "N T H"], cache: Cache) -> tuple[_Floats, ...]:
-    """Gradients `dx, dh0, dWx, dWh, db` of a sequence."""
+    """Compute the gradients `dx, dh0, dWx, dWh, db` of a sequence."""
     return backward(dh, cache)
 
 
 def word_embedding_forward(
     x: Integer[np.ndarray, "N T"], W: Float[np.ndarray, "V D"]
 ) -> tuple[Float[np.ndarray, "N T D"], Cache]:
-    """Look word vectors up; returns them and a cache.
+    """Look up word vectors; returns them and a cache.
 
     Raises:
         IndexError: a word is outside [0, V).
@@ -166,7 +166,7 @@ def word_embedding_forward(
 def word_embedding_backward(
     dout: Float[np.ndarray, "N T D"], cache: Cache
 ) -> Float[np.ndarray, "V D"]:
-    """Gradient `dW` of the word vectors."""
+    """Compute the gradient `dW` of the word vectors."""
     return backward(dout, cache)[0]
 
 
@@ -178,7 +178,7 @@ def temporal_affine_forward(
 
 
 def temporal_affine_backward(dout: Float[np.ndarray, "N T M"], cache: Cache) -> tuple[_Floats, ...]:
-    """Gradients `dx, dw, db`."""
+    """Compute the gradients `dx, dw, db`."""
     return backward(dout, cache)
 
 
@@ -188,13 +188,13 @@ def temporal_softmax_loss(
     mask: Bool[np.ndarray, "N T"] | Any,
     verbose: bool = False,
 ) -> tuple[float, Float[np.ndarray, "N T V"]]:
-    """Softmax cross-entropy of each word, summed over time and averaged over the batch.
+    """Sum the softmax cross-entropy of words over time and average it over the batch.
 
     Args:
         x: logits.
-        y: the word that is right at each step.
+        y: the target word at each step.
         mask: (N, T), true or nonzero where the step counts.
-        verbose: also print the gradient's shape.
+        verbose: also print the shape of the gradient.
 
     Returns:
         The loss, and its gradient with respect to `x`.

@@ -1,1 +1,1 @@
-"""From a model's start and step to sentences."""
+"""Decoding: captions from the `start` and `step` of a model."""

@@ -1,8 +1,8 @@
-"""Beam search: the K best beginnings of a caption, carried on together.
+"""Beam search: the K best beginnings of a caption, extended together.
 
-All beams of all images advance in one loop. A beam that says `<END>` keeps its place to the end,
-and the search goes on with the others: with one beam that is greedy decoding, and with as many
-beams as there are captions it is exhaustive, whatever the normalisation.
+All beams of all images advance in one loop. A beam that says `<END>` keeps its place, and the
+search continues with the others. With one beam this is greedy decoding. With as many beams as there
+are captions it is exhaustive, for every normalisation.
 """
 
 from dataclasses import dataclass
@@ -23,24 +23,23 @@ NORMALISATIONS = ("none", "average", "gnmt")
 
 @dataclass(frozen=True)
 class Beam:
-    """Shape of a beam search; hashable, so that it can be static under `jit`.
+    """Shape of a beam search; hashable, static under `jit`.
 
     Attributes:
         width: number of beams of each image, K.
-        normalisation: what a log-probability is divided by for the score that ranks beams in the
-            end: "none" 1, "average" the number of words m with `<END>`, "gnmt"
-            ((5 + m) / 6) ** alpha (Wu et al., 2016, equation 14).
-        alpha: of "gnmt".
-        groups: number of groups that the beams are searched in, each of K / groups beams; more
-            than one is diverse beam search.
-        diversity: what a candidate loses in rank for each beam of an earlier group that says the
-            same word at the same step, in nats.
-        best_only: stop an image's search as soon as no open beam can outdo the best finished one.
-            The best caption is the same; others may stay unfinished.
+        normalisation: divisor of the log-probability, for the score that ranks the final beams:
+            "none" 1, "average" the number of words m with `<END>`, "gnmt" ((5 + m) / 6) ** alpha
+            (Wu et al., 2016, equation 14).
+        alpha: exponent of "gnmt".
+        groups: number of groups of K / groups beams each; more than one is diverse beam search.
+        diversity: penalty on the rank of a candidate, in nats, for each beam of an earlier group
+            that says the same word at the same step.
+        best_only: stop the search of an image when no open beam can beat the best finished one. The
+            best caption is the same; others may stay unfinished.
 
     Raises:
-        ValueError: a number outside its range, an unknown normalisation, or groups that do not
-            divide the width.
+        ValueError: a number is outside its range, the normalisation is unknown, or `groups` does
+            not divide `width`.
     """
 
     width: int = 3
@@ -60,7 +59,9 @@ class Beam:
             raise ValueError(f"`groups` must divide `width={self.width}`, got {self.groups}")
         for name in ("alpha", "diversity"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"`{name}` must not be negative, got {getattr(self, name)}")
+                raise ValueError(
+                    f"`{name}` must be finite and not negative, got {getattr(self, name)}"
+                )
 
     @property
     def captions_each(self) -> int:
@@ -78,7 +79,7 @@ class Beam:
 def normalise(
     log_probs: Float[Array, "N K"], words: Int[Array, "N K"], strategy: Beam
 ) -> Float[Array, "N K"]:
-    """Scores of captions of so many words, `<END>` counted."""
+    """Compute the scores of captions, given their number of words with `<END>`."""
     count = jnp.maximum(words, 1).astype(log_probs.dtype)
     if strategy.normalisation == "average":
         return log_probs / count
@@ -93,16 +94,15 @@ def beam_search(step: Step, carry: Any, strategy: Beam, rules: Rules, num: int) 
     Args:
         step: `step(carry, words) -> (carry, logits)`, words (R,) and logits (R, V), for any number
             of rows R.
-        carry: the model's state before the first word, N rows.
+        carry: state of the model before the first word, N rows.
         strategy: shape of the search.
-        rules: special ids, longest caption, and rules on the words.
+        rules: special ids, maximum length, and rules on the words.
         num: number of images, N.
 
     Returns:
-        The beams, the best first: finished ones by their scores, then unfinished ones by theirs.
-        Where there are fewer captions than beams, the rest are empty, unfinished, and have a
-        log-probability of minus infinity. Memory does not grow with the number of steps beyond
-        the ids themselves.
+        The beams, the best first: finished ones by score, then unfinished ones by score. If there
+        are fewer captions than beams, the rest are empty, unfinished, and have a log-probability of
+        minus infinity. Apart from the ids, memory does not grow with the number of steps.
 
     Raises:
         ValueError: the rules do not fit the vocabulary.
@@ -124,7 +124,7 @@ def beam_search(step: Step, carry: Any, strategy: Beam, rules: Rules, num: int) 
 
     beams = init(carry, rules, num=num, width=strategy.width, groups=strategy.groups, dtype=dtype)
     rows = num * strategy.width
-    # The first step has one row for each image or group, so it stands before the loop.
+    # The first step has one row for each image or group, so it is not part of the loop.
     beams = advance(beams, rows)
     beams = run(lambda beams: advance(beams, len(beams.place)), shrink, num_open, beams, rows)
     return _ranked(beams, strategy, rules.null)
@@ -133,8 +133,8 @@ def beam_search(step: Step, carry: Any, strategy: Beam, rules: Rules, num: int) 
 def _close_decided(beams: Beams, strategy: Beam) -> Beams:
     """Close the beams of images whose best caption is certain.
 
-    An open beam's log-probability can only fall, and its score is at most that of the longest
-    caption it may become without falling.
+    The log-probability of an open beam can only fall. Its score is at most that of the longest
+    caption with the same log-probability.
     """
     words = beams.lengths + beams.finished.astype(jnp.int32)
     longest = jnp.full_like(words, beams.ids.shape[2])
@@ -146,7 +146,7 @@ def _close_decided(beams: Beams, strategy: Beam) -> Beams:
 
 
 def _ranked(beams: Beams, strategy: Beam, null: int) -> Hypotheses:
-    """Sort beams, the best first, and empty the void ones."""
+    """Sort beams, the best first, and clear the void ones."""
     void = beams.log_probs == -jnp.inf
     words = beams.lengths + beams.finished.astype(jnp.int32)
     scores = jnp.where(void, -jnp.inf, normalise(beams.log_probs, words, strategy))

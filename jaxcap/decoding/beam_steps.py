@@ -1,4 +1,4 @@
-"""One step of beam search, in the parts it is made of.
+"""The parts of one step of beam search.
 
     init     one beam for each image, which has read nothing
     expand   read a word of each open beam, and find the likeliest next words of each
@@ -27,7 +27,7 @@ from jaxcap.decoding.top_words import top_words
 
 
 class Beams(NamedTuple):
-    """State of the search: the beams of all images, and the rows that open ones may need."""
+    """State of the search: the beams of all images, and the rows of the open ones."""
 
     t: Int[Array, ""]
     ids: Int[Array, "N K T"]
@@ -46,18 +46,18 @@ class Candidates(NamedTuple):
 
     words: Int[Array, "N B M"]
     log_probs: Float[Array, "N B M"]
-    """Of the whole beam with that word; minus infinity where there is no candidate."""
+    """Log-probability of the whole beam with that word; minus infinity for no candidate."""
 
 
 class Choice(NamedTuple):
     """The beams after a step."""
 
     parent: Int[Array, "N B"]
-    """Which beam each was."""
+    """The beam that each extends."""
     words: Int[Array, "N B"]
     log_probs: Float[Array, "N B"]
     grown: Bool[Array, "N B"]
-    """Whether it has got a word."""
+    """Whether it has a new word."""
 
 
 def init(carry: Any, rules: Rules, *, num: int, width: int, groups: int, dtype: DTypeLike) -> Beams:
@@ -80,8 +80,8 @@ def init(carry: Any, rules: Rules, *, num: int, width: int, groups: int, dtype: 
 def expand(step: Step, beams: Beams, rules: Rules) -> tuple[Any, Candidates]:
     """Read the last word of each row, and find the likeliest next ones of each beam.
 
-    The logits are passed over twice, for their normaliser and for the K largest of each row:
-    the K best beams of an image are among these.
+    The logits are read twice, for the normaliser and for the K largest of each row. The K best
+    beams of an image are among these.
     """
     carry, logits = step(beams.carry, beams.words)
     num, width, length = beams.ids.shape
@@ -92,7 +92,7 @@ def expand(step: Step, beams: Beams, rules: Rules) -> tuple[Any, Candidates]:
     values, words = top_words(logits, min(width, logits.shape[1]))
     before = jnp.take(beams.log_probs.reshape(-1), beams.place, mode="clip")
     log_probs = before[:, None] + (values - total)
-    # Also where it is NaN.
+    # NaN becomes minus infinity too.
     log_probs = jnp.where(log_probs > -jnp.inf, log_probs, -jnp.inf)
 
     def by_place(x: Array, empty: int | float) -> Array:
@@ -113,9 +113,9 @@ def select(
 
     Args:
         candidates: next words of the beams.
-        finished: which beams are.
+        finished: which beams are finished.
         before: log-probabilities of the beams.
-        lost: what candidates lose in rank, but not in log-probability.
+        lost: penalties on the ranks of candidates, not on their log-probabilities.
     """
     num, width, options = candidates.words.shape
     stuck = (before > -jnp.inf) & (candidates.log_probs == -jnp.inf).all(2)
@@ -175,7 +175,7 @@ def shrink(beams: Beams, size: int) -> Beams:
 
 
 def rows_needed(beams: Beams) -> Int[Array, ""]:
-    """Number of rows that the open beams can need from now on; never grows."""
+    """Count the rows that the open beams can still need; never grows."""
     unfinished = (~beams.finished).sum(axis=1, dtype=jnp.int32)
     return jnp.where(beams.open.any(1), unfinished, 0).sum(dtype=jnp.int32)
 

@@ -1,4 +1,4 @@
-"""Captions of images from a trained captioner, or from several as one."""
+"""Captions of images from a trained captioner, or from an ensemble."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,9 +19,9 @@ from jaxcap.nn.plan import ComputePlan
 from jaxcap.text.vocabulary import Vocabulary
 
 DEFAULT_STRATEGY = Beam(3)
-"""How words are chosen wherever nothing else is asked for."""
+"""The strategy if none is given."""
 
-# A caption is taken to read this many words, where a table of all words' products is weighed.
+# Assumed number of words of a caption, in the choice whether a word table is faster.
 _WORDS_READ = 8
 
 Features = Image | Float[Array, "N D"] | Float[np.ndarray, "N D"]
@@ -33,7 +33,7 @@ class Caption(NamedTuple):
     sentence: str
     """The words, without special tokens."""
     nats: float
-    """The model's log-probability of the sentence and `<END>`, in nats: 0 is certain."""
+    """Log-probability of the sentence with `<END>` under the model, in nats; 0 is certain."""
 
 
 @partial(
@@ -43,12 +43,12 @@ class Caption(NamedTuple):
 )
 @dataclass(frozen=True, eq=False)
 class Captioner:
-    """A captioner with its words; a pytree of its parameters, the rest static.
+    """A captioner with its vocabulary; a pytree of its parameters, the rest static.
 
     Attributes:
-        params: parameters by the notebook's names.
+        params: parameters under the notebook's names.
         config: shape of the captioner.
-        vocabulary: what its word ids mean.
+        vocabulary: words of the ids.
 
     Raises:
         ValueError: the vocabulary has another size than the captioner.
@@ -73,7 +73,19 @@ class Captioner:
         rules: Rules | None = None,
         key: Array | None = None,
     ) -> list[Caption]:
-        """Caption N images with a sentence each; see `caption_images`."""
+        """Caption N images with a sentence each; see `caption_images`.
+
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxcap import CaptionerConfig, Greedy, Vocabulary, init_params
+        >>> words = Vocabulary(("<NULL>", "<START>", "<END>", "<UNK>", "cat"))
+        >>> config = CaptionerConfig(len(words), feature_dim=3, wordvec_dim=2, hidden_dim=4)
+        >>> params = init_params(jax.random.key(0), config)
+        >>> params["b_vocab"] = jnp.array([0.0, 0.0, 9.0, 0.0, 9.5])
+        >>> params["W_vocab"] *= 0  # now the caption is the same for every image
+        >>> captions = Captioner(params, config, words).decode(jnp.ones((2, 3)), Greedy())
+        >>> captions[0].sentence.split()[:2]
+        ['cat', 'cat']
+        """
         return caption_images((self,), features, strategy, rules=rules, key=key)
 
     def hypotheses(
@@ -103,16 +115,16 @@ def decode(
     """Caption N images by any strategy, as one program.
 
     Args:
-        captioners: one, or several with one vocabulary, whose probabilities are averaged.
+        captioners: one, or several with the same vocabulary, whose probabilities are averaged.
         image: N images.
         strategy: how to choose words.
-        rules: special ids, longest caption, and rules on the words.
+        rules: special ids, maximum length, and rules on the words.
         keys: a `jax.random` key for each image, for strategies that draw.
-        tables: `word_table` of each captioner, or None where it has none; computed within the
-            program, where that pays, if left out.
+        tables: `word_table` of each captioner, or None for a captioner without one. By default they
+            are computed within the program if that is faster.
 
     Returns:
-        The captions, as many of each image as the strategy gives.
+        The captions, `strategy.captions_each` for each image.
 
     Raises:
         ValueError: there is no captioner, vocabularies differ in size, the rules do not fit them,
@@ -141,18 +153,18 @@ def decode_images(
 ) -> Hypotheses:
     """Caption any number of images, `batch_size` at a time.
 
-    Batches come in few sizes, so that another number of images seldom needs another compilation:
-    full ones, and below that powers of two.
+    Batch sizes are `batch_size` and powers of two below it, so another number of images rarely
+    needs another compilation.
 
     Args:
-        captioners: one, or several with one vocabulary, whose probabilities are averaged.
+        captioners: one, or several with the same vocabulary, whose probabilities are averaged.
         features: N images, or their pooled features (N, D).
-        strategy: how to choose words; a search with three beams if left out.
-        rules: rules on the words; if left out `Rules.of(vocabulary)`, so that no caption shows
+        strategy: how to choose words; a search with three beams by default.
+        rules: rules on the words; `Rules.of(vocabulary)` by default, so that no caption has
             `<UNK>`.
-        key: a `jax.random` key, for strategies that draw. What is drawn for an image depends on the
-            key and the image's place among all.
-        batch_size: images at a time.
+        key: a `jax.random` key, for strategies that draw. The captions of an image depend on the
+            key and on the place of the image among all.
+        batch_size: images per batch.
 
     Returns:
         The captions, as NumPy arrays on the host.
@@ -179,7 +191,7 @@ def decode_images(
     size = min(batch_size, 1 << max(num - 1, 0).bit_length())
     parts = []
     for first in range(0, max(num, 1), size):
-        # Copies of the last image fill up, since they end when it does.
+        # Copies of the last image fill the batch, since they end when it does.
         places = np.minimum(np.arange(first, first + size), max(num - 1, 0))
         own = None if keys is None else keys[places]
         found = decode(captioners, image.at(places), strategy, rules, own, tables)
@@ -213,7 +225,7 @@ def caption_images(
 
 
 def word_tables(captioners: Sequence[Captioner], captions: int) -> tuple[Array | None, ...]:
-    """Compute the input product of every word of each captioner, where so many captions pay it."""
+    """Compute the word table of each captioner if it is faster for this number of captions."""
     words, plan = _WORDS_READ * captions, ComputePlan()
     return tuple(
         _word_table(one.params)
@@ -224,19 +236,18 @@ def word_tables(captioners: Sequence[Captioner], captions: int) -> tuple[Array |
 
 
 def average_steps(steps: Sequence[Step]) -> Step:
-    """Make one step of several models, whose next word has the average of their probabilities.
+    """Combine the steps of several models into one that averages their probabilities.
 
         p(word) = (p_1(word) + ... + p_M(word)) / M
 
     Args:
-        steps: `step(carry, words) -> (carry, logits)` of M models with the same words under the
-            same ids.
+        steps: `step(carry, words) -> (carry, logits)` of M models with the same vocabulary.
 
     Returns:
         A step over a tuple of the M carries; its logits are log-probabilities.
 
     Raises:
-        ValueError: there is no step, or, when it is called, vocabularies differ in size.
+        ValueError: there is no step. The combined step raises it if vocabularies differ in size.
     """
     if not steps:
         raise ValueError("an ensemble needs at least one captioner")

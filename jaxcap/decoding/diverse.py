@@ -4,8 +4,8 @@ The groups choose one after the other at every step. A candidate of group g rank
 
     log p(beam, word) - diversity * (number of beams of groups before g that said word at this step)
 
-which is the paper's Hamming diversity. It decides the choice of this step only; beams carry the
-model's own log-probability on.
+which is the paper's Hamming diversity. It only affects the choice of this step; the
+log-probabilities of beams are those of the model.
 """
 
 import jax.numpy as jnp
@@ -17,14 +17,14 @@ from jaxcap.decoding.beam_steps import Beams, Candidates, Choice, select
 def select_in_groups(beams: Beams, candidates: Candidates, groups: int, diversity: float) -> Choice:
     """Choose the best candidates of each group in turn.
 
-    The K likeliest words of each beam are candidates enough: the groups before have lowered at
+    The K likeliest words of each beam suffice as candidates: earlier groups lower the rank of at
     most K - B words, and the B best of the others are among the rest.
 
     Args:
-        beams: before the step, group after group.
-        candidates: of all beams.
+        beams: the beams before the step, group after group.
+        candidates: the candidates of all beams.
         groups: number of groups, G, which divides K.
-        diversity: what a candidate loses for each beam that has said its word, in nats.
+        diversity: penalty on a candidate for each beam that has said its word, in nats.
     """
     width = beams.open.shape[1] // groups
     choices: list[Choice] = []
@@ -38,7 +38,7 @@ def select_in_groups(beams: Beams, candidates: Candidates, groups: int, diversit
 
 
 def _times_said(candidates: Candidates, choices: list[Choice]) -> Float[Array, "N B M"]:
-    """How many beams chosen before have got the word of each candidate."""
+    """Count the earlier choices that have the word of each candidate."""
     words = jnp.concatenate([choice.words for choice in choices], axis=1)[:, None, None]
     grown = jnp.concatenate([choice.grown for choice in choices], axis=1)[:, None, None]
     said = (candidates.words[..., None] == words) & grown

@@ -1,13 +1,13 @@
-"""The rows that a model's step works on: captions still being written, and nothing else.
+"""The rows of a model's step: the captions that are still open.
 
 A model is `start(features) -> carry` and `step(carry, words) -> (carry, logits)`. A row is one
-caption: every array in the carry has the rows first, and numbers without axes are shared by all
-rows. What belongs to one image only (its features, say) must come from the carry or be looked up by
-an index in it, since rows are repeated for beams and samples, moved, and left out once they ended.
+caption. Every array in the carry has the rows first, and scalars are shared by all rows. Rows are
+repeated for beams and samples, moved, and dropped once they ended. So what belongs to one image,
+such as its features, must be in the carry or be looked up by an index in it.
 
-Captions of one batch end at different steps. So that the ended ones cost little, the loop over
-steps is a chain of loops over ever fewer rows; one gives way to the next as soon as the open
-captions fit there. Shapes stay fixed within each.
+Captions of one batch end at different steps. To spend little on the ended ones, the loop over steps
+is a chain of loops over fewer and fewer rows. Each ends as soon as the open captions fit in the
+next. Shapes are fixed within each.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ from jaxcap.decoding.strategy import Step
 
 State = TypeVar("State")
 
-# Sizes of the loops as shares of the rows. Each loop is compiled on its own, and below some number
-# of rows a step takes as long with fewer.
+# Sizes of the loops as shares of the rows. Each loop is compiled separately, and below some number
+# of rows fewer rows make a step no faster.
 _SHARES = (0.75, 0.375, 0.125)
 _FEW_ROWS = 16
 _ONE_LOOP = 32
@@ -40,14 +40,14 @@ def repeat_rows(carry: Any, times: int) -> Any:
 
 
 def which(mask: Bool[Array, " M"], size: int) -> Int[Array, " size"]:
-    """Indices where a mask is true, filled up with M."""
+    """Find the indices where a mask is true, padded with M."""
     return jnp.nonzero(mask, size=size, fill_value=mask.shape[0])[0].astype(jnp.int32)
 
 
 def words_and_dtype(step: Step, carry: Any, num: int) -> tuple[int, jnp.dtype]:
     """Find the number of words of a model, and the dtype for sums of its log-probabilities.
 
-    Nothing is computed. The dtype is that of the logits, but float32 for narrower ones.
+    The dtype is that of the logits, or float32 if they are narrower. Nothing is computed.
     """
     logits = jax.eval_shape(step, carry, jax.ShapeDtypeStruct((num,), jnp.int32))[1]
     narrow = logits.dtype.itemsize < 4
@@ -61,14 +61,14 @@ def run(
     state: State,
     num: int,
 ) -> State:
-    """Advance until no caption is open, over ever fewer rows.
+    """Advance until no caption is open, over fewer and fewer rows.
 
     Args:
-        advance: one step of all captions, shapes unchanged.
+        advance: one step of all captions; shapes stay the same.
         shrink: `shrink(state, size)` packs the open captions into `size` rows.
-        num_open: number of rows that open captions can need from now on, () int32; never grows.
-        state: before the first step.
-        num: rows in `state`.
+        num_open: number of rows that open captions can still need, () int32; never grows.
+        state: state before the first step.
+        num: number of rows in `state`.
 
     Returns:
         The state after the last step.

@@ -1,4 +1,4 @@
-"""What a caption may say next, given what it has said: a mask on logits for every strategy."""
+"""Rules on the next word of a caption: a mask on the logits, for every strategy."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -13,31 +13,31 @@ BAD_ENDINGS = tuple(
     "a an the and or in on at of for with to by from near under over behind beside before after "
     "upon into onto is are am was were".split()
 )
-"""Words that an English caption seldom ends with: articles, conjunctions, prepositions, forms of
-"to be"."""
+"""Words that rarely end an English caption: articles, conjunctions, prepositions, forms of "to
+be"."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Where a caption begins and ends, and what it may say; hashable, static under `jit`.
+    """Special ids, lengths and allowed words of captions; hashable, static under `jit`.
 
-    Words ruled out get a probability of zero. The others keep theirs, so that log-probabilities
-    remain the model's own. Where nothing is left to say, not even `<END>`, the caption stops there
-    and counts as unfinished.
+    Forbidden words get a probability of zero. The log-probabilities of the other words stay those
+    of the model. If no word is allowed, not even `<END>`, the caption stops and counts as
+    unfinished.
 
     Attributes:
         start, end, null: ids of `<START>`, `<END>` and `<NULL>`.
-        max_length: most steps taken, T: the words, and `<END>` where it comes.
-        forbidden: ids of words never said.
-        no_repeat_ngram: length of the n-grams that may come only once in a caption; 0 allows all
-            (Paulus et al., 2017, had 3).
-        min_length: fewest words before `<END>`.
+        max_length: maximum number of steps, T: the words, and `<END>` if it comes.
+        forbidden: ids of words that are never said.
+        no_repeat_ngram: length of the n-grams that may occur only once in a caption; 0 allows all.
+            Paulus et al. (2017) use 3.
+        min_length: minimum number of words before `<END>`.
         bad_endings: ids of words that `<END>` may not follow ("a", "of").
-        prefix: ids of the words that a caption opens with, whatever the other rules say of them.
+        prefix: ids of the first words of every caption; the other rules do not apply to them.
 
     Raises:
         ValueError: a number or an id is negative, `max_length` is 0, `<END>` is forbidden or in the
-            prefix, or the prefix or the least length leaves no room.
+            prefix, or the prefix or `min_length` leaves no room.
     """
 
     start: int = 1
@@ -60,13 +60,18 @@ class Rules:
         for name in ("forbidden", "prefix"):
             if self.end in getattr(self, name):
                 raise ValueError(
-                    f"`{name}` holds {self.end}, the id of <END>: captions could not end"
+                    f"`{name}` holds {self.end}, the id of <END>, so no caption could end: "
+                    "remove it"
                 )
         limit = f"`max_length={self.max_length}`"
         if len(self.prefix) > self.max_length:
-            raise ValueError(f"`prefix` has {len(self.prefix)} words, more than {limit}")
+            raise ValueError(
+                f"`prefix` has {len(self.prefix)} words, more than {limit}: shorten it"
+            )
         if self.min_length >= self.max_length:
-            raise ValueError(f"`min_length={self.min_length}` leaves no room for <END>: {limit}")
+            raise ValueError(
+                f"`min_length={self.min_length}` leaves no room for <END> within {limit}: lower it"
+            )
 
     @classmethod
     def of(
@@ -80,19 +85,25 @@ class Rules:
     ) -> "Rules":
         """Make rules from words; `<NULL>` and `<START>` are always forbidden.
 
+        >>> words = Vocabulary(("<NULL>", "<START>", "<END>", "<UNK>", "a", "cat"))
+        >>> rules = Rules.of(words, prefix=["a"], bad_endings=["a", "the"], max_length=16)
+        >>> rules.prefix, rules.bad_endings, rules.forbidden
+        ((4,), (4,), (0, 1, 3))
+
         Args:
-            vocabulary: of the captioner; it gives the special ids.
-            forbidden, bad_endings: words; those that the vocabulary lacks cannot be said anyhow,
-                and are passed over.
-            prefix: the words to open with.
+            vocabulary: vocabulary of the captioner; gives the special ids.
+            forbidden, bad_endings: words; words outside the vocabulary are ignored.
+            prefix: the first words of every caption.
             numbers: `max_length`, `min_length` and `no_repeat_ngram`.
 
         Raises:
-            ValueError: the vocabulary lacks a word of the prefix; and as the class does.
+            ValueError: the vocabulary lacks a word of the prefix; or as the class does.
         """
         ids, prefix = vocabulary.word_to_idx, tuple(prefix)
         if unknown := [word for word in prefix if word not in ids]:
-            raise ValueError(f"`prefix` has words that the vocabulary lacks: {' '.join(unknown)}")
+            raise ValueError(
+                f"`prefix` has words that the vocabulary lacks, {' '.join(unknown)}: leave them out"
+            )
         silent = {vocabulary.null, vocabulary.start}
         return cls(
             start=vocabulary.start,
@@ -105,7 +116,7 @@ class Rules:
         )
 
     def check(self, num_words: int) -> None:
-        """Refuse rules on words outside a vocabulary of `num_words`, V.
+        """Check that all ids are within a vocabulary of `num_words`, V.
 
         Raises:
             ValueError: an id is outside; the message names it.
@@ -113,7 +124,10 @@ class Rules:
         for name in ("forbidden", "bad_endings", "prefix"):
             for i in getattr(self, name):
                 if i >= num_words:
-                    raise ValueError(f"`{name}` has id {i}, but there are {num_words} words")
+                    raise ValueError(
+                        f"`{name}` has id {i}, expected 0 to {num_words - 1}, since there are "
+                        f"{num_words} words: make the rules from the captioner's vocabulary"
+                    )
 
 
 def constrain(
@@ -122,10 +136,10 @@ def constrain(
     """Set the logits of words that may not come next to minus infinity.
 
     Args:
-        rules: on the words.
-        logits: of the next word.
-        words: the captions so far, words from `t` on being of no account.
-        t: number of words so far, the same for all.
+        rules: the rules.
+        logits: logits of the next word.
+        words: the captions so far; words from `t` on are ignored.
+        t: number of words so far, the same for all rows.
     """
     num_words = logits.shape[1]
     free = logits
@@ -158,7 +172,7 @@ def _word_before(words: Int[Array, "R T"], t: Int[Array, ""], back: int) -> Int[
 def _repeats(
     words: Int[Array, "R T"], t: Int[Array, ""], n: int, num_words: int
 ) -> Int[Array, "R T"]:
-    """Words that would complete an n-gram a second time, `num_words` elsewhere."""
+    """Find the words that would repeat an n-gram; `num_words` marks none."""
     place = np.arange(words.shape[1])[None]
     same = jnp.broadcast_to((place >= n - 1) & (place < t), words.shape)
     for back in range(1, n):

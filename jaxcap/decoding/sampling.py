@@ -1,4 +1,4 @@
-"""Ancestral sampling: each word drawn from the model's distribution, or from a part of it."""
+"""Ancestral sampling: each word is drawn from the distribution of the model, or a part of it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,19 +20,19 @@ _BITS_OF_ONE = 0x3F800000
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw words; hashable, so that it can be static under `jit`.
+    """How to draw words; hashable, static under `jit`.
 
     Attributes:
-        num_samples: captions drawn for each image, S.
-        temperature: logits are divided by it; below 1 the likely words become likelier.
-        top_k: draw only from the k likeliest words (Fan et al., 2018), and those that tie with the
+        num_samples: number of captions to draw for each image, S.
+        temperature: divisor of the logits; below 1 likely words become likelier.
+        top_k: draw only from the k likeliest words (Fan et al., 2018), and words that tie with the
             last of them; None draws from all.
         top_p: draw only from the fewest words, likeliest first, whose probabilities reach `top_p`
-            (Holtzman et al., 2020), and those that tie with the last of them; None draws from all.
-            Counted after temperature, `top_k` and rules.
+            (Holtzman et al., 2020), and words that tie with the last of them; None draws from all.
+            Applied after temperature, `top_k` and rules.
 
     Raises:
-        ValueError: a number outside its range.
+        ValueError: a number is outside its range.
     """
 
     num_samples: int = 1
@@ -44,7 +44,7 @@ class Sampling:
         if self.num_samples < 1:
             raise ValueError(f"`num_samples` must be at least 1, got {self.num_samples}")
         if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"`temperature` must be above 0, got {self.temperature}")
+            raise ValueError(f"`temperature` must be above 0 and finite, got {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"`top_k` must be at least 1, got {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -60,7 +60,7 @@ class Sampling:
     ) -> Hypotheses:
         """Write captions of N images; see `jaxcap.decoding.strategy.Strategy.write`."""
         if keys is None:
-            raise ValueError("sampling draws words and needs random keys: give `key`")
+            raise ValueError("sampling draws words and needs a random key: give `key`")
         del num
         return draw_captions(step, carry, self, rules, keys)
 
@@ -73,15 +73,15 @@ def draw_captions(
     Args:
         step: `step(carry, words) -> (carry, logits)`, words (R,) and logits (R, V), for any number
             of rows R.
-        carry: the model's state before the first word, N rows.
+        carry: state of the model before the first word, N rows.
         strategy: how to draw.
-        rules: special ids, longest caption, and rules on the words.
-        keys: a `jax.random` key for each image. What is drawn depends on an image's own key only,
-            so neither on the batch nor, up to its end, on `max_length`.
+        rules: special ids, maximum length, and rules on the words.
+        keys: a `jax.random` key for each image. The draws of an image depend only on its key, not
+            on the batch, and not on `max_length` up to the cut.
 
     Returns:
-        The captions, in the order drawn, with the model's own log-probabilities: before
-        temperature, `top_k`, `top_p` and rules.
+        The captions, in the order drawn, with log-probabilities of the model before temperature,
+        `top_k`, `top_p` and rules.
 
     Raises:
         ValueError: the rules do not fit the vocabulary.
@@ -103,7 +103,10 @@ def draw_captions(
 
 
 def word_weights(logits: Float[Array, "R V"], strategy: Sampling) -> Float[Array, "R V"]:
-    """Weights to draw words by: probabilities up to a factor, the largest 1, zero if left out."""
+    """Compute the weights to draw words by: probabilities over the largest, 0 for left-out words.
+
+    They are float32.
+    """
     logits = logits.astype(jnp.float32) / strategy.temperature
     if strategy.top_k is not None and strategy.top_k < logits.shape[1]:
         last = top_words(logits, strategy.top_k)[0][:, -1:]
@@ -118,8 +121,8 @@ def word_weights(logits: Float[Array, "R V"], strategy: Sampling) -> Float[Array
 def _nucleus(weights: Float[Array, "R V"], top_p: float) -> Float[Array, "R V"]:
     """Keep the largest weights that together reach a share of all.
 
-    The least weight kept is found by bisection over the floats themselves, whose bits as integers
-    have the same order: 31 sums of each row, where sorting it would take longer.
+    The least weight to keep is found by bisection over the bits of the floats, which as integers
+    have the same order. It takes 31 sums of each row, which is faster than sorting.
     """
     bits = lax.bitcast_convert_type(weights, jnp.int32)
     goal = top_p * weights.sum(axis=1)
@@ -139,14 +142,14 @@ def _nucleus(weights: Float[Array, "R V"], top_p: float) -> Float[Array, "R V"]:
 
 
 def draw(weights: Float[Array, "R V"], uniform: Float[Array, " R"]) -> Int[Array, " R"]:
-    """Draw a word of each row with probabilities in proportion to weights, by inversion.
+    """Draw a word for each row with probabilities proportional to weights, by inversion.
 
-    One number a row is drawn rather than one a word, and only sums of chunks are accumulated over
-    the vocabulary.
+    It needs one random number a row, not one a word, and accumulates only sums of chunks over the
+    vocabulary.
 
     Args:
-        weights: not negative; a word of weight zero is never drawn while another has more.
-        uniform: in [0, 1).
+        weights: not negative; a word of weight zero is never drawn if another has more.
+        uniform: uniform random numbers in [0, 1).
     """
     chunks = jnp.pad(weights, ((0, 0), (0, -weights.shape[1] % _CHUNK)))
     chunks = chunks.reshape(len(weights), -1, _CHUNK)
@@ -160,6 +163,6 @@ def draw(weights: Float[Array, "R V"], uniform: Float[Array, " R"]) -> Int[Array
 
 
 def _first_above(sums: Float[Array, "R M"], goal: Float[Array, " R"]) -> Int[Array, " R"]:
-    """First place where running sums exceed a goal, or the last where they grow."""
+    """Find the first place where running sums exceed a goal, or the last where they grow."""
     last = (sums < sums[:, -1:]).sum(axis=1, dtype=jnp.int32)
     return jnp.minimum((sums <= goal[:, None]).sum(axis=1, dtype=jnp.int32), last)

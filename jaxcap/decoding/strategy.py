@@ -1,7 +1,7 @@
-"""What a decoder takes and gives: a model's step, a strategy, hypotheses.
+"""Types of decoding: the step of a model, strategies and hypotheses.
 
-To add a way of choosing words, write a frozen dataclass with the two members of `Strategy`; every
-captioner then takes it.
+To add a strategy, write a frozen dataclass with the two members of `Strategy`. Every captioner
+accepts it.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Step = Callable[[Any, Int[Array, " R"]], tuple[Any, Float[Array, "R V"]]]
 """`step(carry, words) -> (carry, logits)` for any number of rows R; see `jaxcap.decoding.rows`."""
 
 Keys = Key[Array, " N"] | UInt32[Array, "N 2"]
-"""A `jax.random` key for each image, of the new or the old kind."""
+"""A `jax.random` key for each image, new-style or old-style."""
 
 
 class Hypotheses(NamedTuple):
@@ -25,18 +25,18 @@ class Hypotheses(NamedTuple):
     ids: Int[Array | np.ndarray, "N K T"]
     """Word ids without `<START>`: the words, `<END>` if it came, then `<NULL>`."""
     lengths: Int[Array | np.ndarray, "N K"]
-    """Words before `<END>`, or all of them where it did not come."""
+    """Number of words before `<END>`, or of all words if it did not come."""
     finished: Bool[Array | np.ndarray, "N K"]
     """Whether `<END>` came within T steps."""
     log_probs: Float[Array | np.ndarray, "N K"]
-    """The model's log-probability of the words and `<END>`, in nats, whatever the strategy."""
+    """Log-probability of the words and `<END>` under the model, in nats, for every strategy."""
     scores: Float[Array | np.ndarray, "N K"]
-    """What beams are ranked by; elsewhere `log_probs`."""
+    """Scores that rank beams; `log_probs` for other strategies."""
 
 
 @runtime_checkable
 class Strategy(Protocol):
-    """How to choose words; hashable, so that it can be static under `jit`."""
+    """How to choose words; hashable, static under `jit`."""
 
     @property
     def captions_each(self) -> int:
@@ -49,9 +49,9 @@ class Strategy(Protocol):
         """Write captions of N images.
 
         Args:
-            step: the model's step.
-            carry: the model's state before the first word, N rows.
-            rules: special ids, longest caption, and rules on the words.
+            step: step of the model.
+            carry: state of the model before the first word, N rows.
+            rules: special ids, maximum length, and rules on the words.
             num: number of images, N.
             keys: a `jax.random` key for each image, for strategies that draw.
 

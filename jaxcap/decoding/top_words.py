@@ -1,23 +1,22 @@
-"""The likeliest words of each row, exactly, in less time than sorting takes."""
+"""The likeliest words of each row, exact and faster than sorting."""
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
 _CHUNK = 16
-# Below this many words one `top_k` over all of them is as fast.
+# Below this number of words one `top_k` over all of them is as fast.
 _MANY_WORDS = 2048
 
 
 def top_words(logits: Float[Array, "R V"], k: int) -> tuple[Float[Array, "R K"], Int[Array, "R K"]]:
-    """Find the K largest logits of each row, the largest first, the lower id first where equal.
+    """Find the K largest logits of each row, the largest first, the lower id first at a tie.
 
-    Large vocabularies are cut into chunks, and only the K chunks with the largest maxima are
-    searched: were a word of the K largest in another chunk, the maxima of K chunks would come
-    before it.
+    Large vocabularies are divided into chunks, and only the K chunks with the largest maxima are
+    searched. A word in any other chunk has the K maxima of these before it.
 
     Args:
-        logits: in any order.
+        logits: the logits.
         k: number of words, K, at most V.
 
     Returns:
@@ -30,7 +29,7 @@ def top_words(logits: Float[Array, "R V"], k: int) -> tuple[Float[Array, "R K"],
         return values, ids.astype(jnp.int32)
     rest = jnp.arange(whole * _CHUNK, num_words, dtype=jnp.int32)
     maxima = logits[:, : whole * _CHUNK].reshape(-1, whole, _CHUNK).max(-1)
-    # In the order of their ids, which decides between equal logits.
+    # Sorted by id, which decides ties.
     chunks = jnp.sort(lax.top_k(maxima, k)[1].astype(jnp.int32), axis=1)
     inside = jnp.arange(_CHUNK, dtype=jnp.int32)
     ids = (chunks[:, :, None] * _CHUNK + inside[None, None]).reshape(-1, k * _CHUNK)

@@ -1,4 +1,4 @@
-"""Captions written word by word, each without regard to the others; greedy decoding among them."""
+"""Captions decoded word by word, independently of each other, such as greedy decoding."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from jaxcap.decoding.top_words import top_words
 
 @dataclass(frozen=True)
 class Greedy:
-    """The likeliest word at every step (notebook, "LSTM test-time sampling").
+    """Greedy decoding: the likeliest word at every step (notebook, "LSTM test-time sampling").
 
     Attributes:
-        scored: compute log-probabilities, which takes another pass over the logits; they are NaN
-            otherwise.
+        scored: compute log-probabilities, which takes another pass over the logits; otherwise they
+            are NaN.
     """
 
     scored: bool = True
@@ -47,14 +47,14 @@ class Written(NamedTuple):
     ids: Int[Array, "N T"]
     """Word ids without `<START>`: the words, `<END>` if it came, then `<NULL>`."""
     lengths: Int[Array, " N"]
-    """Words before `<END>`, or all of them where it did not come."""
+    """Number of words before `<END>`, or of all words if it did not come."""
     finished: Bool[Array, " N"]
     """Whether `<END>` came within T steps."""
     log_probs: Float[Array, " N"]
-    """Sums of the log-probabilities of the words chosen and `<END>`."""
+    """Sums of the log-probabilities of the words and `<END>`, in nats."""
 
     def grouped(self, each: int) -> Hypotheses:
-        """Take `each` captions in a row for those of one image."""
+        """Group captions by image, `each` consecutive ones per image."""
         groups = Written(*(x.reshape(-1, each, *x.shape[1:]) for x in self))
         return Hypotheses(*groups, scores=groups.log_probs)
 
@@ -64,9 +64,9 @@ class NextWords(NamedTuple):
 
     words: Int[Array, " R"]
     possible: Bool[Array, " R"]
-    """False where nothing is left to say; the word is ignored there."""
+    """False if no word is allowed; the word is then ignored."""
     log_probs: Float[Array, " R"]
-    """Log-probabilities of the words in the model, or anything where nobody asks for them."""
+    """Log-probabilities of the words under the model; any values if they are not used."""
 
 
 Choose = Callable[
@@ -75,12 +75,12 @@ Choose = Callable[
 
 
 class _Walk(NamedTuple):
-    """State of the loop: all N captions, and the R rows that may be open."""
+    """State of the loop: all N captions, and the R rows of the open ones."""
 
     t: Int[Array, ""]
     written: Written
     caption: Int[Array, " R"]
-    """Which caption each row is; N for a row not in use."""
+    """The caption of each row; N for an unused row."""
     carry: Any
     words: Int[Array, " R"]
     open: Bool[Array, " R"]
@@ -89,15 +89,15 @@ class _Walk(NamedTuple):
 def walk(step: Step, carry: Any, choose: Choose, rules: Rules, num: int) -> Written:
     """Write N captions, until all of them have ended or have `max_length` words.
 
-    Memory does not grow with the number of steps beyond the ids themselves.
+    Apart from the ids, memory does not grow with the number of steps.
 
     Args:
         step: `step(carry, words) -> (carry, logits)` over any number of rows.
-        carry: the model's state before the first word, N rows.
-        choose: `choose(logits, allowed, t, caption)`: the next words from the logits, from the same
-            with impossible words at minus infinity, the number of words so far, and the number of
-            the caption in each row.
-        rules: special ids, longest caption, and rules on the words.
+        carry: state of the model before the first word, N rows.
+        choose: `choose(logits, allowed, t, caption)` returns the next words, given the logits, the
+            logits with forbidden words at minus infinity, the number of words so far, and the
+            number of the caption in each row.
+        rules: special ids, maximum length, and rules on the words.
         num: number of captions, N.
 
     Raises:
@@ -158,12 +158,12 @@ def walk(step: Step, carry: Any, choose: Choose, rules: Rules, num: int) -> Writ
 def _likeliest(logits: Array, allowed: Array, t: Array, caption: Array) -> NextWords:
     """Choose the likeliest allowed word of each row; its logit is not normalised."""
     del logits, t, caption
-    # XLA's argmax takes several times as long on a CPU.
+    # XLA's argmax is several times slower on a CPU.
     value, word = top_words(allowed, 1)
     return NextWords(word[:, 0], value[:, 0] > -jnp.inf, value[:, 0])
 
 
 def _likeliest_scored(logits: Array, allowed: Array, t: Array, caption: Array) -> NextWords:
-    """`_likeliest` with the model's log-probabilities."""
+    """Choose as `_likeliest`, with log-probabilities of the model."""
     choice = _likeliest(logits, allowed, t, caption)
     return choice._replace(log_probs=choice.log_probs - jax.nn.logsumexp(logits, axis=1))

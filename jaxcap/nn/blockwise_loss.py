@@ -1,9 +1,9 @@
-"""The loss of words from hidden states, a block of rows at a time: logits are never all kept.
+"""The loss of words from hidden states, a block of rows at a time, without storing all logits.
 
-The logits of N captions of T words are N * T * V numbers, often more than the caches hold, which
-the plain loss writes and reads several times. Here a loop computes those of some rows, their loss
-and their gradients, and goes on to the next (as Rabe and Staats 2021, arXiv 2112.05682, do for
-attention). Rows that are padding are left out: the loop is as long as the real words need.
+The logits of N captions of T words are N * T * V numbers, often more than the caches hold. The
+plain loss writes and reads them several times. Here a loop computes the logits, loss and gradients
+of one block of rows after another (as Rabe and Staats 2021, arXiv 2112.05682, do for attention).
+Padding rows are skipped: the number of blocks is that of the real words.
 """
 
 from functools import partial
@@ -34,18 +34,21 @@ def blockwise_softmax_loss(
     *,
     block: int,
 ) -> CaptionLoss:
-    """`temporal_softmax_loss` of `h @ W_vocab + b_vocab`, without the logits of padding.
+    """Compute `temporal_softmax_loss` of `h @ W_vocab + b_vocab`, without the logits of padding.
 
-    It can be differentiated in reverse mode, by `h` and `layer`. The gradients are found along with
-    the loss, so that both together cost one pass over the words.
+    Supports reverse mode, with respect to `h` and `layer`. The gradients are computed with the
+    loss, in one pass over the words.
 
     Args:
-        h: hidden states of R words.
-        layer: the vocabulary layer, `W_vocab` and `b_vocab`.
-        targets: the word that follows each.
+        h: (R, H) hidden states of R words.
+        layer: the vocabulary layer, `W_vocab` (H, V) and `b_vocab` (V,).
+        targets: the next word of each row, (R,).
         num: number of captions, N.
         smoothing: as in `temporal_softmax_loss`.
-        block: words at a time.
+        block: words per block.
+
+    Returns:
+        The loss, in float32 at least.
     """
     nats: Array = _nats(block, h, *layer, targets, smoothing)
     words = jnp.maximum(targets.mask.sum(), 1).astype(nats.dtype)
@@ -53,10 +56,10 @@ def blockwise_softmax_loss(
 
 
 def _blocks(block, h, W_vocab, b_vocab, targets, smoothing, *, gradients):
-    """Nats of all words, and their gradients or None."""
+    """Compute the nats of all words, and their gradients or None."""
     R, V = len(h), W_vocab.shape[1]
     blocks = -(-R // block)
-    # The rows of real words, then R, which no row has.
+    # The rows of real words, padded with R, past the last row.
     rows = jnp.nonzero(targets.mask, size=blocks * block, fill_value=R)[0]
     half = h.dtype.itemsize < 4
     zeros = _Gradients(*map(jnp.zeros_like, (h, W_vocab, b_vocab))) if gradients else None

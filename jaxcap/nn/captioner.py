@@ -1,19 +1,19 @@
-"""The captioner: images and words in, logits of the next word out.
+"""The captioner: logits of the next word, from images and words.
 
     h0 = features @ W_proj + b_proj                      (N, H)
     x  = W_embed[words]                                  (N, T, W)
     h  = rnn or lstm(x, h0; Wx, Wh, b)                   (N, T, H)
     logits = h @ W_vocab + b_vocab                       (N, T, V)
 
-where the features are the pooled ones of the images. With `init_cell` the LSTM's cell state starts
-from them as well, as `c0 = features @ W_cell + b_cell` (Xu et al. 2015, section 3.1.2); it starts
-from zero elsewhere. With `feed_features` every word vector has `features @ W_feed` added to it, so
-that the image is seen at every step (Mao et al. 2015, arXiv 1412.6632). The cell may be another
-one: see `jaxcap.nn.cells` and `jaxcap.nn.linen_cell`.
+where the features are the pooled features of the images. The initial cell state of the LSTM is
+zero, or `c0 = features @ W_cell + b_cell` with `init_cell` (Xu et al. 2015, section 3.1.2). With
+`feed_features`, `features @ W_feed` is added to every word vector, so the cell sees the image at
+every step (Mao et al. 2015, arXiv 1412.6632). For other cells see `jaxcap.nn.cells` and
+`jaxcap.nn.linen_cell`.
 
 Axes: N captions, T steps, D features, W word vector, H hidden, V words. Parameters are a flat
-dictionary under the notebook's names, with the shapes and the initial scales of its course code,
-so that a model trained there loads here and the other way round.
+dictionary with the names, shapes and initial scales of the notebook, so a model trained there loads
+here and the other way round.
 """
 
 from functools import partial
@@ -42,23 +42,23 @@ Params = dict[str, Array]
 
 
 class FedCarry(NamedTuple):
-    """The carry of a captioner that sees the image at every step."""
+    """The carry of a captioner with `feed_features`."""
 
     cell: Any
-    """The carry of its cell."""
+    """The carry of the cell."""
     x: Float[Array, "N W"]
-    """What is added to each word vector."""
+    """Projected features, added to each word vector."""
 
 
 Carry = Any
-"""State between two words, the N rows first: the cell's carry, or a `FedCarry` of it."""
+"""State between two words, N rows first: the carry of the cell, or a `FedCarry` with it."""
 
 
 def initializer(name: str) -> jax.nn.initializers.Initializer:
-    """The function of key, shape and dtype that draws a parameter, by the parameter's name.
+    """Return the function of key, shape and dtype that draws the parameter of this name.
 
-    The course's scales: biases zero, word vectors N(0, 1e-4), weights N(0, 1 / fan in). What is
-    added to word vectors starts small, as they do.
+    The scales are those of the course: biases zero, word vectors N(0, 1e-4), weights
+    N(0, 1 / fan in). `W_feed` is N(0, 0.01 / fan in), since its product is added to word vectors.
     """
     if name.startswith("b"):
         return jax.nn.initializers.zeros
@@ -70,9 +70,9 @@ def initializer(name: str) -> jax.nn.initializers.Initializer:
 
 
 def init_params(key: Array, config: CaptionerConfig, dtype: DTypeLike = jnp.float32) -> Params:
-    """Draw initial parameters: biases zero, embedding N(0, 1e-4), weights N(0, 1/fan in).
+    """Draw initial parameters: biases zero, embedding N(0, 1e-4), weights N(0, 1 / fan in).
 
-    Those of a Linen cell are drawn as that cell draws them.
+    A Linen cell draws its parameters itself.
 
     Args:
         key: a `jax.random` key.
@@ -80,7 +80,7 @@ def init_params(key: Array, config: CaptionerConfig, dtype: DTypeLike = jnp.floa
         dtype: of all parameters.
 
     Returns:
-        Parameters by the notebook's names, with the shapes of `config.parameter_shapes()`.
+        Parameters under the notebook's names, with the shapes of `config.parameter_shapes()`.
     """
     cell, shapes = config.found_cell, config.parameter_shapes()
     if not isinstance(cell, Cell):
@@ -96,12 +96,12 @@ def init_params(key: Array, config: CaptionerConfig, dtype: DTypeLike = jnp.floa
 
 
 def cell_params(params: Params) -> CellParams:
-    """The weights of a captioner's `Cell`."""
+    """Take the weights of the captioner's `Cell`."""
     return CellParams(params["Wx"], params["Wh"], params["b"])
 
 
 def word_table(params: Params) -> Float[Array, "V G"]:
-    """The input product of every word with the bias, `W_embed @ Wx + b`, for a `Cell`."""
+    """Compute the input product of every word, `W_embed @ Wx + b`, for a `Cell`."""
     return product(params["W_embed"], params["Wx"]) + params["b"][None]
 
 
@@ -114,7 +114,7 @@ def _hidden_states(
     dropout: Rate | None,
     plan: ComputePlan,
 ) -> Float[Array, "T N H"]:
-    """Hidden state after each word, time first; dropout where there are a key and a rate."""
+    """Compute the hidden state after each word, time first, with dropout given a key and a rate."""
     parts = 4 if config.feed_features else 3
     keys = (None,) * parts if key is None or dropout is None else jax.random.split(key, parts)
     cell, features = config.found_cell, image.pooled
@@ -124,7 +124,7 @@ def _hidden_states(
         feed = (drop(keys[3], features, dropout) @ params["W_feed"])[None]
     looks_up = keys[1] is None and plan.looks_up(words.size, config.vocab_size)
     if looks_up and isinstance(cell, Cell):
-        # Gradients, too, are summed for each word of the vocabulary before their products.
+        # The gradients are likewise summed for each word of the vocabulary before their products.
         unroll, inputs = _unroll_by_table(params, cell, feed), words
     else:
         x = drop(keys[1], params["W_embed"][words], dropout)
@@ -134,7 +134,7 @@ def _hidden_states(
 
 
 def _unroll_vectors(params: Params, cell: "Cell | LinenCell") -> Unroll:
-    """Of word vectors (T, N, W)."""
+    """Make the unroll of word vectors (T, N, W)."""
     if not isinstance(cell, Cell):
         return partial(cell.unroll, params)
 
@@ -145,7 +145,7 @@ def _unroll_vectors(params: Params, cell: "Cell | LinenCell") -> Unroll:
 
 
 def _unroll_by_table(params: Params, cell: Cell, feed: Float[Array, "1 N W"] | None) -> Unroll:
-    """Of words (T, N), looked up in the input products of the whole vocabulary."""
+    """Make the unroll of words (T, N), looked up in the input products of the vocabulary."""
     table = word_table(params)
     fed = None if feed is None else product(feed, params["Wx"])
 
@@ -167,14 +167,17 @@ def logits(
     words: Int[Array, "N T"],
     key: Array | None = None,
 ) -> Float[Array, "N T V"]:
-    """Compute logits of the word after each of `words`, the caption so far from `<START>` on.
+    """Compute the logits of the word after each of `words`.
 
     Args:
-        params: parameters by the notebook's names.
+        params: parameters under the notebook's names.
         config: shape of the captioner.
-        image: one image for each caption, of the dtype of the parameters; or its pooled features.
-        words: word ids in [0, V).
-        key: a `jax.random` key turns the dropout of `config` on; None is inference.
+        image: one image for each caption, or its pooled features; of the dtype of the parameters.
+        words: captions from `<START>` on, word ids in [0, V).
+        key: a `jax.random` key turns on the dropout of `config`; None is inference.
+
+    Returns:
+        (N, T, V) unnormalised log-probabilities.
     """
     dropout = config.regularisation.dropout
     image, plan = as_image(image), ComputePlan()
@@ -191,23 +194,34 @@ def caption_loss(
     regularisation: Regularisation | None = None,
     plan: ComputePlan = ComputePlan(),
 ) -> CaptionLoss:
-    """Compute the loss of each caption's words given its image and the words before them.
+    """Compute the loss of captions: each word is predicted from the image and the words before it.
 
     Args:
-        params: parameters by the notebook's names.
+        params: parameters under the notebook's names.
         config: shape of the captioner.
         batch: images of the dtype of the parameters; captions, word ids in [0, V), `<START> ...
-            <END>` filled up with `<NULL>`, 0: all but the last column are read, all but the first
-            are predicted, and padding adds neither loss nor gradient; and weights of the captions.
-        key: a `jax.random` key turns dropout on; None is inference.
-        regularisation: dropout and label smoothing; if left out the dropout of `config` alone.
-        plan: how to compute; `widths` are for a train step to cut `batch` by.
+            <END>` padded with `<NULL>`, 0; and weights of the captions. All columns except the last
+            are inputs, and all except the first are targets. Padding adds no loss and no gradient.
+        key: a `jax.random` key turns on dropout; None is inference.
+        regularisation: dropout and label smoothing; by default only the dropout of `config`.
+        plan: how to compute. `widths` is not used here; a train step cuts `batch` by it.
+
+    Returns:
+        The loss in nats, per caption and per word.
+
+    >>> import jax, jax.numpy as jnp
+    >>> config = CaptionerConfig(vocab_size=5, feature_dim=3, wordvec_dim=2, hidden_dim=4)
+    >>> params = jax.tree.map(jnp.zeros_like, init_params(jax.random.key(0), config))
+    >>> batch = Batch(as_image(jnp.ones((1, 3))), jnp.array([[1, 4, 2, 0]]))
+    >>> loss = caption_loss(params, config, batch)  # 2 words to predict, each with p = 1 / 5
+    >>> round(float(loss.per_caption), 3), round(float(loss.per_word), 3)
+    (3.219, 1.609)
     """
     dropout, smoothing = regularisation or config.regularisation
     captions, num = batch.captions.T, len(batch.captions)
     words, following = captions[:-1], captions[1:].ravel()
     h = _hidden_states(params, config, batch.image, words, key, dropout, plan)
-    # As rows, since XLA transposes the operands of a product over time and batch together.
+    # As rows, since XLA transposes the operands of a product over both time and batch.
     rows = h.reshape(-1, config.hidden_dim)
     weights = None if batch.weights is None else jnp.tile(batch.weights, len(words))
     targets = Targets(following, following != 0, weights)
@@ -218,12 +232,12 @@ def caption_loss(
 
 
 def start(params: Params, config: CaptionerConfig, image: Image | Float[Array, "N D"]) -> Carry:
-    """Compute the carry before the first word: h0 from the features; c0 from them or zero.
+    """Compute the carry before the first word: h0 from the features, c0 from them or zero.
 
     Args:
-        params: parameters by the notebook's names.
+        params: parameters under the notebook's names.
         config: shape of the captioner.
-        image: of each of N captions, or its pooled features.
+        image: the images of N captions, or their pooled features.
     """
     features = as_image(image).pooled
     carry = _start_cell(params, config, features)
@@ -247,12 +261,15 @@ def step(
     """Read one word of each caption and compute the logits of the next.
 
     Args:
-        params: parameters by the notebook's names.
+        params: parameters under the notebook's names.
         config: shape of the captioner.
-        carry: from `start` or the last step.
+        carry: from `start` or the previous step.
         words: word ids in [0, V).
-        table: from `word_table`, where `config.has_word_table`: its rows are looked up in place of
-            a product with each word vector. It pays once more words are read than there are.
+        table: from `word_table`, if `config.has_word_table`; replaces the product with each word
+            vector by a lookup. It is faster once you read more words than the vocabulary has.
+
+    Returns:
+        The next carry and the logits.
     """
     cell = config.found_cell
     if table is not None and isinstance(cell, Cell):

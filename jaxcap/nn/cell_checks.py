@@ -1,4 +1,4 @@
-"""Whether a cell of your own fits: shapes and types, found without computing anything."""
+"""Checks of the shapes and types of your own cells, without computing anything."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from jaxtyping import PyTree
 from jaxcap.nn.cells import Cell
 
 ROWS = 2
-"""Examples in the steps that check a cell."""
+"""Number of examples in the steps that check a cell."""
 
 
 def check_cell(cell: Cell, hidden_dim: int) -> None:
     """Check the shapes of a cell's functions, without computing anything.
 
     Raises:
-        ValueError: they do not fit.
+        ValueError: a shape or type is wrong; the message gives it and what is expected.
     """
     if not isinstance(cell.gates, int) or cell.gates < 1:
         raise ValueError(f"its gates are {cell.gates}, expected a whole number, at least 1")
@@ -40,8 +40,8 @@ def check_cell(cell: Cell, hidden_dim: int) -> None:
     after, saved = result
     if not same_shapes(before, after):
         raise ValueError(
-            f"its carry is {show(before)} from start and {show(after)} after update, expected one "
-            "structure, shape and type"
+            f"its carry is {show(before)} from start and {show(after)} after update, expected the "
+            "same structure, shapes and types"
         )
     if cell.pull_back is not None:
         call = "pull_back(saved, before, after, dafter)"
@@ -53,21 +53,21 @@ def check_cell(cell: Cell, hidden_dim: int) -> None:
 def _shapes(call: str, function: Any, *args: Any) -> Any:
     try:
         return jax.eval_shape(function, *args)
-    except Exception as error:  # Whatever the cell's code raises.
-        raise ValueError(f"{call} failed, {describe_failure(error)}") from error
+    except Exception as error:  # The cell may raise anything.
+        raise ValueError(f"{call} failed with {describe_failure(error)}") from error
 
 
 def describe_failure(error: Exception) -> str:
-    """Kind and message of an error, on one line of limited length."""
+    """Describe an error by its type and message, on one line of limited length."""
     message = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {message}"
 
 
 def same_shapes(a: PyTree, b: PyTree) -> bool:
-    """Whether two trees are of one structure, and their arrays of one shape and type."""
+    """Whether two trees have the same structure, and their arrays the same shapes and types."""
     return jax.tree.structure(a) == jax.tree.structure(b) and show(a) == show(b)
 
 
 def show(tree: PyTree) -> str:
-    """Types and shapes, such as `(float32[2, 8], float32[2, 8])`."""
+    """Show types and shapes, such as `(float32[2, 8], float32[2, 8])`."""
     return str(jax.tree.map(lambda x: f"{x.dtype}{list(x.shape)}", tree)).replace("'", "")

@@ -10,8 +10,8 @@ and from it
 with the gates in the order i, f, o, g of the notebook ("LSTM: step forward"). The LSTM is that of
 Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000), without peepholes.
 
-A `Cell` of your own is three functions, and trains, decodes and is saved like the built-in ones.
-For instance, in `my_cells.py`:
+Your own `Cell` is three functions. It trains, decodes and is saved like the built-in ones. For
+instance, in `my_cells.py`:
 
     from typing import NamedTuple
 
@@ -30,8 +30,8 @@ For instance, in `my_cells.py`:
     leaky = Cell(gates=1, start=Carry, update=update, path="my_cells:leaky")
 
 and then `CaptionerConfig(..., cell=leaky)`, or `python -m jaxcap.train --cell=my_cells:leaky`. In a
-notebook the path may be left out: the captioner trains, and a checkpoint, which could not find the
-cell again, is refused. `jaxcap.nn.unroll` runs cells over sequences.
+notebook you may leave out the path: the captioner trains, but cannot be saved in a checkpoint,
+which finds the cell again by its path. `jaxcap.nn.unroll` runs cells over sequences.
 """
 
 from collections.abc import Callable
@@ -55,6 +55,16 @@ class Cell(NamedTuple):
     """A cell as pure functions of `a = x @ Wx + h @ Wh + b`; hashable, static under `jit`.
 
     A carry is a NamedTuple of floating-point arrays with the N rows first, one of them `h` (N, H).
+
+    >>> import jax, jax.numpy as jnp
+    >>> from jaxcap.nn.cells import RNNCarry
+    >>> def update(a, carry):
+    ...     return RNNCarry(0.5 * carry.h + 0.5 * jnp.tanh(a)), ()
+    >>> leaky = Cell(gates=1, start=RNNCarry, update=update)
+    >>> from jaxcap import CaptionerConfig, init_params
+    >>> config = CaptionerConfig(vocab_size=9, feature_dim=3, hidden_dim=4, cell=leaky)
+    >>> init_params(jax.random.key(0), config)["Wh"].shape
+    (4, 4)
     """
 
     gates: int
@@ -62,20 +72,20 @@ class Cell(NamedTuple):
     start: Callable[..., Any]
     """`start(h0) -> carry`, the carry before the first step; its `h` is `h0`."""
     update: Callable[[Any, Any], tuple[Any, Any]]
-    """`update(a, carry) -> (next carry, saved)`; `saved` is any pytree that `pull_back` wants."""
+    """`update(a, carry) -> (next carry, saved)`; `saved` is any pytree that `pull_back` reads."""
     pull_back: Callable[[Any, Any, Any, Any], tuple[Any, Any]] | None = None
     """`pull_back(saved, before, after, dafter) -> (da, dbefore)`: the backward pass of `update`,
-    from the gradient of the carry after it. `dbefore.h` leaves out what passes through `a`. None:
-    autodiff of `update`, which saves `a` and computes `update` again."""
+    given the gradient of the carry after it. `dbefore.h` leaves out the gradient through `a`. None
+    uses autodiff of `update`, which saves `a` and computes `update` again."""
     path: str | None = None
     """Import path, such as "my_cells:leaky", by which a checkpoint finds the cell again."""
 
     def __str__(self) -> str:
-        """The path, where there is one."""
+        """Return the path, or say that there is none."""
         return self.path or "a Cell without a path"
 
     def backward(self) -> "Cell":
-        """The cell with a `pull_back`: its own, or that of autodiff."""
+        """Return the cell with a `pull_back`: the given one, or one by autodiff."""
         if self.pull_back is not None:
             return self
 
@@ -103,16 +113,16 @@ class LSTMCarry(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """Activations of the LSTM's gates."""
+    """Activations of the gates of the LSTM."""
 
     i: Float[Array, "*N H"]
     """Input gate, in (0, 1)."""
     f: Float[Array, "*N H"]
-    """Forget gate, in (0, 1): the share of the cell state that is kept."""
+    """Forget gate, in (0, 1): the share of the cell state to keep."""
     o: Float[Array, "*N H"]
     """Output gate, in (0, 1)."""
     g: Float[Array, "*N H"]
-    """Candidate for the cell state, in (-1, 1)."""
+    """Candidate cell state, in (-1, 1)."""
 
 
 def _rnn_update(a: Array, carry: RNNCarry) -> tuple[RNNCarry, tuple[()]]:
@@ -159,14 +169,14 @@ def _lstm_pull_back(
 RNN = Cell(1, RNNCarry, _rnn_update, _rnn_pull_back, "rnn")
 LSTM = Cell(4, _lstm_start, _lstm_update, _lstm_pull_back, "lstm")
 CELLS = {"lstm": LSTM, "rnn": RNN}
-"""The built-in cells by their names."""
+"""The built-in cells by name."""
 
 WEIGHTS = jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal")
-"""The course's scale of weights, N(0, 1 / fan in)."""
+"""The scale of weights in the course, N(0, 1 / fan in)."""
 
 
 def init_cell(cell: Cell, key: Array, D: int, H: int, dtype: DTypeLike = jnp.float32) -> CellParams:
-    """Draw a cell's initial parameters: weights N(0, 1 / fan in), biases zero.
+    """Draw the initial parameters of a cell: weights N(0, 1 / fan in), biases zero.
 
     Args:
         cell: the cell.

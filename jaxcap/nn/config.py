@@ -1,4 +1,4 @@
-"""The shape of a captioner: its sizes, its cell, and the parameters that it has."""
+"""The shape of a captioner: its sizes, its cell and the shapes of its parameters."""
 
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -13,23 +13,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaptionerConfig:
-    """Shape of a captioner; hashable, so that it can be static under `jit`.
+    """Shape of a captioner; hashable, static under `jit`.
+
+    >>> config = CaptionerConfig(vocab_size=1004, feature_dim=512, hidden_dim=64)
+    >>> config.parameter_shapes()["W_vocab"]
+    (64, 1004)
 
     Attributes:
         vocab_size: number of words, V.
         feature_dim: length of an image's feature vector, D.
         wordvec_dim: length of a word vector, W.
         hidden_dim: number of hidden units, H.
-        cell: "lstm", "rnn", a `jaxcap.nn.cells.Cell`, or the import path of one or of a Flax Linen
-            cell.
-        init_cell: start the LSTM's cell state from the features too.
-        feed_features: add the features, projected, to every word vector.
-        dropout: share of the features, of the word vectors and of the hidden states before the
-            last layer that is dropped in training.
+        cell: "lstm", "rnn", a `jaxcap.nn.cells.Cell`, or the import path of a `Cell` or of a Flax
+            Linen cell.
+        init_cell: project the features to the initial cell state of the LSTM too.
+        feed_features: add the projected features to every word vector.
+        dropout: dropout rate in training, of the features, of the word vectors and of the hidden
+            states before the last layer.
 
     Raises:
-        ValueError: a size below 1, `init_cell` for another cell than the LSTM, or a dropout outside
-            [0, 1).
+        ValueError: a size is below 1, `init_cell` is set for a cell other than the LSTM, or
+            `dropout` is outside [0, 1).
         CellError: there is no such cell, or a captioner cannot use it.
     """
 
@@ -47,46 +51,46 @@ class CaptionerConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
         if self.found_cell != LSTM and self.init_cell:
-            raise ValueError(f"`init_cell` needs the cell lstm, got {self.cell}")
+            raise ValueError(f"`init_cell` needs `cell=lstm`, got {self.cell}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must be at least 0 and below 1, got {self.dropout}")
 
     @classmethod
     def for_data(cls, data: Any, **changes: Any) -> "CaptionerConfig":
-        """Fit a captioner to a data set, `jaxcap.data.dataset.Dataset`.
+        """Make the configuration of a captioner for a data set.
 
         Args:
-            data: gives the number of words and the length of feature vectors.
-            **changes: the other fields, where they are not the defaults.
+            data: a `jaxcap.Dataset`; gives `vocab_size` and `feature_dim`.
+            **changes: other fields, in place of their defaults.
         """
         return cls(len(data.vocabulary), data.feature_dim, **changes)
 
     @property
     def found_cell(self) -> "Cell | LinenCell":
-        """The cell itself, however `cell` gives it."""
+        """The cell that `cell` names, or is."""
         return find_cell(self.cell, self.wordvec_dim, self.hidden_dim)
 
     @property
     def has_word_table(self) -> bool:
-        """Whether the input product depends on the word alone, so that it can be looked up."""
+        """Whether the input product depends only on the word, so that it can be looked up."""
         return isinstance(self.found_cell, Cell) and not self.feed_features
 
     @property
     def regularisation(self) -> Regularisation:
-        """Of a loss that is given no other."""
+        """The default regularisation of the loss."""
         return Regularisation(dropout=self.dropout or None)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON values; as arguments they make an equal captioner again.
+        """Convert the fields to plain JSON values; as arguments they make an equal configuration.
 
         Raises:
-            CellError: the cell cannot be found again.
+            CellError: the cell cannot be found again by its path.
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**values, "cell": cell_path(self.cell)}
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter by its name."""
+        """Return the shape of every parameter by its name."""
         D, W, H, V = self.feature_dim, self.wordvec_dim, self.hidden_dim, self.vocab_size
         cell = self.found_cell
         if isinstance(cell, Cell):

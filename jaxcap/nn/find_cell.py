@@ -1,4 +1,4 @@
-"""A captioner's cell by its name, its import path, or itself; checked before it is used."""
+"""Find the cell of a captioner by name or import path, and check it before use."""
 
 import pkgutil
 from functools import cache
@@ -17,7 +17,7 @@ _REMEDY = (
 
 
 class CellError(ValueError):
-    """A cell that cannot be found or that a captioner cannot use; the message names `cell`."""
+    """A cell cannot be found, or a captioner cannot use it; the message names `cell`."""
 
 
 @cache
@@ -25,15 +25,14 @@ def find_cell(cell: str | Cell, wordvec_dim: int, hidden_dim: int) -> "Cell | Li
     """Find a cell, and check that a captioner can use it.
 
     Args:
-        cell: the cell itself, "lstm", "rnn", or an import path, `package.module.name` or
-            `package.module:name`, of a `Cell` or of a Linen class. The module is imported, which
-            runs it.
+        cell: the cell itself, "lstm", "rnn", or the import path of a `Cell` or of a Linen class,
+            `package.module.name` or `package.module:name`. The module is imported, which runs it.
         wordvec_dim: length of a word vector, W.
         hidden_dim: number of hidden units, H.
 
     Raises:
         CellError: there is no such module or cell, or its carry or output does not fit; the message
-            is one sentence with what to do.
+            is one sentence with the remedy.
     """
     where = f"`cell={cell}`" if isinstance(cell, str) else "`cell`"
     found = cell
@@ -44,7 +43,7 @@ def find_cell(cell: str | Cell, wordvec_dim: int, hidden_dim: int) -> "Cell | Li
             if found not in CELLS.values():
                 check_cell(found, hidden_dim)
             return found
-        # Flax takes a while to import, and few captioners need it.
+        # Imported here: Flax is slow to import, and few captioners need it.
         from jaxcap.nn.linen_cell import make_linen_cell
 
         return make_linen_cell(found, wordvec_dim, hidden_dim)
@@ -53,10 +52,10 @@ def find_cell(cell: str | Cell, wordvec_dim: int, hidden_dim: int) -> "Cell | Li
 
 
 def cell_path(cell: str | Cell) -> str:
-    """The name or import path by which `find_cell` finds a cell again.
+    """Return the name or import path by which `find_cell` finds a cell again.
 
     Raises:
-        CellError: it has no path, or there is another cell under it.
+        CellError: the cell has no path, or its path is that of another cell.
     """
     if isinstance(cell, str):
         return cell
@@ -66,14 +65,14 @@ def cell_path(cell: str | Cell) -> str:
     where = f"`cell={cell.path}`"
     found = CELLS[cell.path] if cell.path in CELLS else _resolve(cell.path, where)
     if not isinstance(found, Cell) or found._replace(path=cell.path) != cell:
-        raise CellError(f"{where}: is another cell than the one that has this path: {remedy}")
+        raise CellError(f"{where}: another cell is at this path: {remedy}")
     return cell.path
 
 
 def _resolve(path: str, where: str) -> Any:
     try:
         return pkgutil.resolve_name(path)
-    except Exception as error:  # Whatever the module raises when it is imported.
+    except Exception as error:  # The module may raise anything when it is imported.
         raise CellError(
             f"{where}: cannot be imported ({type(error).__name__}: {error}): {_REMEDY}"
         ) from error

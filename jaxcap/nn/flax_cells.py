@@ -1,15 +1,15 @@
-"""The built-in cells as Flax cells, and how to bring a cell of one's own.
+"""The built-in cells as Flax cells, and how to write your own Flax cell.
 
-`LSTMCell` and `RNNCell` are Linen cells, for `flax.linen.RNN`; `NNXLSTMCell` and `NNXRNNCell` are
-NNX cells, for `flax.nnx.RNN`. All of them call `jaxcap.nn.scan.cell_step`, with the parameters
-`Wx`, `Wh` and `b` and the carries of `jaxcap.nn.cells`, and so have the same results and gradients:
+`LSTMCell` and `RNNCell` are Linen cells, for `flax.linen.RNN`. `NNXLSTMCell` and `NNXRNNCell` are
+NNX cells, for `flax.nnx.RNN`. They call `jaxcap.nn.scan.cell_step`, with the parameters `Wx`, `Wh`
+and `b` and the carries of `jaxcap.nn.cells`, so results and gradients are the same:
 
     flax.linen.RNN(LSTMCell(features=512)).apply(variables, x, initial_carry=LSTMCarry(h0, c0))
     flax.nnx.RNN(NNXLSTMCell(256, 512, rngs=nnx.Rngs(0)))(x)
 
-**A cell of one's own.** A captioner takes any Linen cell by its import path: those of Flax
-(`--cell=flax.linen.GRUCell`), or one in a module that Python finds, as it does in the folder where
-the command is started. There is nothing to register. For instance, in `my_cells.py`:
+**Your own cell.** A captioner takes any Linen cell by its import path: a cell of Flax
+(`--cell=flax.linen.GRUCell`), or a cell in a module that Python finds, such as one in the folder
+where you start the command. There is nothing to register. For instance, in `my_cells.py`:
 
     import flax.linen as nn
     import jax.numpy as jnp
@@ -32,21 +32,21 @@ the command is started. There is nothing to register. For instance, in `my_cells
         def num_feature_axes(self):
             return 1
 
-and then `python -m jaxcap.train --cell=my_cells:LeakyCell ...`, with `--resume` and the other
-commands as ever: a checkpoint keeps the path, and loads where that module can be imported.
+and then `python -m jaxcap.train --cell=my_cells:LeakyCell ...`. `--resume` and the other commands
+work as usual: a checkpoint records the path, and loads where that module can be imported.
 
-- `Cell(features=H)` must make it. Whatever else it takes needs a default; a subclass is the place
-  for other values.
-- A step takes the carry and word vectors (N, W), and returns the next carry, of the same structure,
-  shapes and types, and the output (N, H). It may have `params`, and neither other variables nor
-  random numbers; `--dropout` acts around the cell.
-- The arrays of the carry have the N captions first. It starts as `initialize_carry` gives it, but
-  for the hidden state, which starts from the image: the only array, or else the one that is also
-  returned as the output, as in `return (c, h), h`.
+- `Cell(features=H)` must construct it. Other fields need defaults; use a subclass to set them.
+- A step takes the carry and word vectors (N, W). It returns the next carry, of the same structure,
+  shapes and types, and the output (N, H). It may have `params`, but no other variables and no
+  random numbers. `--dropout` acts outside the cell.
+- The arrays of the carry have the N captions first. The initial carry comes from
+  `initialize_carry`, except the hidden state, which is projected from the image. The hidden state
+  is the only array of the carry, or else the array that is also the output, as in
+  `return (c, h), h`.
 
-A cell that does not fit is refused with what is wrong, before training starts. It trains under
-autodiff, without the backward pass by hand and the input products of all steps at once that make
-the built-in cells fast.
+A cell that does not fit raises an error that says what is wrong, before training starts. Your cell
+trains under autodiff. Only the built-in cells have the faster backward pass by hand and the input
+products of all steps in one matmul.
 """
 
 from typing import Any, ClassVar
@@ -64,7 +64,7 @@ from jaxcap.nn.scan import cell_step
 
 
 def _parameters(cell: Cell, D: int, H: int) -> dict[str, tuple[tuple[int, ...], Initializer]]:
-    """Shape and initial values of each parameter, by its name."""
+    """Return the shape and the initializer of each parameter by its name."""
     G = cell.gates * H
     zeros = nn.initializers.zeros
     return {"Wx": ((D, G), WEIGHTS), "Wh": ((H, G), WEIGHTS), "b": ((G,), zeros)}
@@ -73,7 +73,7 @@ def _parameters(cell: Cell, D: int, H: int) -> dict[str, tuple[tuple[int, ...], 
 def _advance(
     cell: Cell, params: CellParams, carry: Any, x: Float[Array, "*N D"]
 ) -> tuple[Any, Array]:
-    """One step with any number of batch axes, as Flax has it."""
+    """Advance by one step with any number of batch axes, as in Flax."""
     advanced: Any = cell_step(cell, params, jax.tree.map(_rows, carry), _rows(x))
     carry = jax.tree.map(lambda a: a.reshape(*x.shape[:-1], a.shape[-1]), advanced[0])
     return carry, carry.h
@@ -84,11 +84,11 @@ def _rows(a: Float[Array, "*N K"]) -> Float[Array, "M K"]:
 
 
 class _LinenCell(nn.RNNCellBase):
-    """What the two Linen cells share.
+    """The base of the two Linen cells.
 
     Attributes:
         features: number of hidden units, H.
-        param_dtype: of the parameters and of the carry from `initialize_carry`.
+        param_dtype: dtype of the parameters and of the carry from `initialize_carry`.
     """
 
     features: int
@@ -107,7 +107,7 @@ class _LinenCell(nn.RNNCellBase):
 
     @nn.nowrap
     def initialize_carry(self, rng: Array, input_shape: tuple[int, ...]) -> Any:
-        """Zeros for inputs of shape (*N, D)."""
+        """Make the initial carry, zeros for inputs of shape (*N, D)."""
         zeros = jnp.zeros((*input_shape[:-1], self.features), self.param_dtype)
         return self._cell.start(zeros)
 
@@ -118,25 +118,25 @@ class _LinenCell(nn.RNNCellBase):
 
 
 class LSTMCell(_LinenCell):
-    """The LSTM as a Linen cell, whose carry is an `LSTMCarry`."""
+    """The LSTM as a Linen cell; its carry is an `LSTMCarry`."""
 
     _cell = LSTM
 
 
 class RNNCell(_LinenCell):
-    """The vanilla RNN as a Linen cell, whose carry is an `RNNCarry`."""
+    """The vanilla RNN as a Linen cell; its carry is an `RNNCarry`."""
 
     _cell = RNN
 
 
 class _NNXCell(nnx.RNNCellBase):
-    """What the two NNX cells share.
+    """The base of the two NNX cells.
 
     Args:
         in_features: length of an input, D.
         hidden_features: number of hidden units, H.
-        param_dtype: of the parameters and of the carry from `initialize_carry`.
-        rngs: the stream `params` draws the weights.
+        param_dtype: dtype of the parameters and of the carry from `initialize_carry`.
+        rngs: its stream `params` draws the weights.
     """
 
     _cell: ClassVar[Cell]
@@ -166,7 +166,11 @@ class _NNXCell(nnx.RNNCellBase):
         rngs: nnx.Rngs | nnx.RngStream | None = None,
         carry_init: Initializer | None = None,
     ) -> Any:
-        """Zeros for inputs of shape (*N, D), or what `carry_init` draws."""
+        """Make the initial carry for inputs of shape (*N, D): zeros, or drawn by `carry_init`.
+
+        Raises:
+            ValueError: `carry_init` is given without `rngs`.
+        """
         shape = (*input_shape[:-1], self.hidden_features)
         stream = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
 
@@ -174,7 +178,7 @@ class _NNXCell(nnx.RNNCellBase):
         if carry_init is None:
             return carry
         if stream is None:
-            raise ValueError("`carry_init` needs `rngs` to draw from")
+            raise ValueError("`carry_init` draws random numbers: give `rngs` too")
         return jax.tree.map(lambda x: carry_init(stream(), x.shape, x.dtype), carry)
 
     @property
@@ -184,12 +188,12 @@ class _NNXCell(nnx.RNNCellBase):
 
 
 class NNXLSTMCell(_NNXCell):
-    """The LSTM as an NNX cell, whose carry is an `LSTMCarry`."""
+    """The LSTM as an NNX cell; its carry is an `LSTMCarry`."""
 
     _cell = LSTM
 
 
 class NNXRNNCell(_NNXCell):
-    """The vanilla RNN as an NNX cell, whose carry is an `RNNCarry`."""
+    """The vanilla RNN as an NNX cell; its carry is an `RNNCarry`."""
 
     _cell = RNN

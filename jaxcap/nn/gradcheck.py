@@ -3,11 +3,10 @@
     with jax.enable_x64(True):
         errors = gradient_errors(f, (x, w), cotangent)
 
-JAX's own `jax.test_util.check_grads` draws its cotangents itself and answers only yes or no; the
-notebook prints a relative error for each argument, which is what these functions return. The
-difference is the five-point one, of fourth order (Abramowitz and Stegun 1964, 25.3.6): where the
-notebook's two points leave an absolute error near 1e-10, it leaves 1e-12, so that the relative
-error of a small gradient says something.
+The notebook prints a relative error for each argument, and these functions return it;
+`jax.test_util.check_grads` draws its own cotangents and only passes or fails. The five-point
+difference of fourth order (Abramowitz and Stegun 1964, 25.3.6) has an absolute error near 1e-12,
+where the notebook's two points have 1e-10, so the relative error of a small gradient is meaningful.
 """
 
 from collections.abc import Callable
@@ -21,10 +20,15 @@ from jaxtyping import Array, Float
 
 
 def rel_error(x: Any, y: Any) -> float:
-    """Largest elementwise relative error, `max |x - y| / max(1e-8, |x| + |y|)` (notebook, set-up).
+    """Compute the largest elementwise relative error, `max |x - y| / max(1e-8, |x| + |y|)`.
+
+    It is `rel_error` of the notebook's set-up cell.
+
+    >>> round(rel_error([1.0, 2.0], [1.0, 2.5]), 4)
+    0.1111
 
     Args:
-        x, y: arrays of one shape.
+        x, y: arrays of the same shape.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     return float(np.max(np.abs(x - y) / np.maximum(1e-8, np.abs(x) + np.abs(y))))
@@ -37,30 +41,30 @@ def numerical_gradient(
     *,
     step: float = 1e-3,
 ) -> Float[Array, "..."]:
-    """Gradient of `sum(f(x) * cotangent)` by central differences.
+    """Compute the gradient of `sum(f(x) * cotangent)` by central differences.
 
     Args:
-        f: function of one array; its value is an array or a pytree of arrays.
+        f: function of one array; returns an array or a pytree of arrays.
         x: float64 array of any shape; `f` is evaluated four times for each of its elements.
-        cotangent: what each output is weighted with; of the structure of `f(x)`.
+        cotangent: weights of the outputs, of the structure of `f(x)`.
         step: distance between neighbouring points.
 
     Returns:
         An array of the shape of `x`.
 
     Raises:
-        ValueError: `x` is not float64, in which case rounding would drown the difference.
+        ValueError: `x` is not float64; rounding would be larger than the difference.
     """
     if x.dtype != jnp.float64:
         raise ValueError(
             f"numerical_gradient needs float64, got {x.dtype}: "
-            "make the arrays and call it inside `with jax.enable_x64(True):`"
+            "create the arrays and call it inside `with jax.enable_x64(True):`"
         )
 
     def rise(index: Array, distance: float) -> Array:
         up = f(x.ravel().at[index].add(distance).reshape(x.shape))
         down = f(x.ravel().at[index].add(-distance).reshape(x.shape))
-        # Subtracting before summing keeps the rounding that of one output, not of their sum.
+        # Subtracting before summing keeps the rounding error to that of one output.
         rises = jax.tree.map(lambda u, d, w: jnp.sum((u - d) * w), up, down, cotangent)
         return jax.tree.reduce(jnp.add, rises)
 
@@ -73,16 +77,24 @@ def numerical_gradient(
 def gradient_errors(
     f: Callable[..., Any], args: tuple[Any, ...], cotangent: Any, *, step: float = 1e-3
 ) -> tuple[Any, ...]:
-    """Relative error of `jax.vjp` of `f` against central differences, for every array in `args`.
+    """Compute the relative error of `jax.vjp` of `f`, for every array in `args`.
+
+    The gradients are compared with central differences.
+
+    >>> import jax, jax.numpy as jnp
+    >>> with jax.enable_x64(True):
+    ...     (error,) = gradient_errors(jnp.tanh, (jnp.array([0.5, 1.0]),), jnp.ones(2))
+    >>> error < 1e-9
+    True
 
     Args:
-        f: function of `args`; its value is an array or a pytree of arrays.
+        f: function of `args`; returns an array or a pytree of arrays.
         args: pytrees of float64 arrays.
-        cotangent: what the outputs are weighted with; of the structure of `f(*args)`.
+        cotangent: weights of the outputs, of the structure of `f(*args)`.
         step: distance between neighbouring points.
 
     Returns:
-        A tuple of the structure of `args` with a float in place of each array.
+        A tuple of the structure of `args`, with a float for each array.
 
     Raises:
         ValueError: an array in `args` is not float64.

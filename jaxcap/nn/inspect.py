@@ -1,4 +1,4 @@
-"""What a captioner does at each word: the probabilities of words, and the gates of the LSTM.
+"""Probabilities of words and gates of the LSTM at each word of a caption.
 
 Axes: N captions, T steps, H hidden units, K alternatives. `jaxcap.plots` draws both.
 """
@@ -21,11 +21,11 @@ class WordProbabilities(NamedTuple):
     """Probabilities of each word of a caption given its image and the words before it."""
 
     written: Float[Array, "*N T"]
-    """Of the word that the caption has there."""
+    """Probability of the word in the caption."""
     top_ids: Int[Array, "*N T K"]
-    """The likeliest words there, the likeliest first."""
+    """Ids of the likeliest words at that step, the likeliest first."""
     top: Float[Array, "*N T K"]
-    """Their probabilities."""
+    """Probabilities of `top_ids`."""
 
 
 def word_probabilities(
@@ -35,14 +35,14 @@ def word_probabilities(
     captions: Int[Array, "N L"],
     top: int = 5,
 ) -> WordProbabilities:
-    """Find how likely each word of captions is, and what would have been likelier.
+    """Compute the probability of each word of captions, and the likeliest words at each step.
 
     Args:
-        params: parameters by the notebook's names.
+        params: parameters under the notebook's names.
         config: shape of the captioner.
         image: one image for each caption, or its pooled features.
-        captions: word ids from `<START>` on; all but the last column are read, all but the first
-            are predicted, T = L - 1.
+        captions: word ids from `<START>` on. All columns except the last are inputs, and all except
+            the first are predicted, T = L - 1.
         top: number of alternatives, K.
 
     Raises:
@@ -63,19 +63,22 @@ def gate_activations(
     image: Image | Float[Array, "N D"],
     words: Int[Array, "N T"],
 ) -> Gates:
-    """Find the gates of the LSTM as it reads `words`, which are the caption from `<START>` on.
+    """Compute the gates of the LSTM at each of `words`.
 
     Args:
-        params: parameters by the notebook's names.
+        params: parameters under the notebook's names.
         config: shape of the captioner.
         image: one image for each caption, or its pooled features.
-        words: word ids.
+        words: captions from `<START>` on, word ids.
+
+    Returns:
+        The gates, (N, T, H) each.
 
     Raises:
-        ValueError: the captioner's cell is no LSTM of jaxcap's.
+        ValueError: the cell of the captioner is not the built-in LSTM.
     """
     if config.found_cell != LSTM:
-        raise ValueError(f"only the cell lstm has the gates i, f, o, g; this one is {config.cell}")
+        raise ValueError(f"only `cell=lstm` has the gates i, f, o, g; this cell is {config.cell}")
     first = start(params, config, image)
     x = params["W_embed"][words.T]
     if isinstance(first, FedCarry):

@@ -1,4 +1,4 @@
-"""The captioner as a Flax Linen module: it declares the parameters, the pure functions act."""
+"""The captioner as a Flax Linen module, which declares parameters and calls pure functions."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,13 +14,13 @@ from jaxcap.nn.config import CaptionerConfig
 class CaptionerModule(nn.Module):
     """`jaxcap.nn.captioner.logits` as a module.
 
-    `init(key, image, words)` draws parameters, `apply(variables, image, words)` gives logits
-    (N, T, V), with dropout where there is an rng "dropout"; `variables["params"]` is the flat
-    dictionary that the functions take.
+    `init(key, image, words)` draws parameters. `apply(variables, image, words)` returns logits
+    (N, T, V), with dropout given an rng "dropout". `variables["params"]` is the flat dictionary
+    that the functions of `jaxcap.nn.captioner` take.
 
     Attributes:
         config: shape of the captioner.
-        param_dtype: of the parameters.
+        param_dtype: dtype of the parameters.
     """
 
     config: CaptionerConfig

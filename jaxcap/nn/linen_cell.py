@@ -1,16 +1,15 @@
 """A cell that is not built in: any Flax Linen `RNNCellBase`, named by its import path.
 
-The cell is made as `Cell(features=H)`. It reads a word vector (N, W) and gives its output (N, H)
-beside its next carry. Its parameters stand among the captioner's under flat names, `cell/hr/kernel`
-for `variables["params"]["hr"]["kernel"]`.
+`Cell(features=H)` constructs the cell. A step reads word vectors (N, W) and returns the next carry
+and the output (N, H). The captioner holds the parameters of the cell under flat names:
+`cell/hr/kernel` is `variables["params"]["hr"]["kernel"]`.
 
-The carry starts as the cell's own `initialize_carry`, but for the hidden state, which starts as h0
-from the features: that is the only array of a carry that is one array, such as a GRU's, and else
-the one that the cell also returns as its output, such as h in the (c, h) of Flax's LSTM. Each array
-in the carry has the N rows first, or no axes.
+The initial carry comes from `initialize_carry` of the cell, except the hidden state, which is h0
+from the features. The hidden state is the only array of the carry, as in a GRU, or else the array
+that the cell also returns as its output, as h in the (c, h) of Flax's LSTM. Each array in the carry
+has the N rows first, or no axes.
 
-Sequences run in a `lax.scan` under autodiff. How to write such a cell is told in
-`jaxcap.nn.flax_cells`.
+Sequences run in a `lax.scan` under autodiff. `jaxcap.nn.flax_cells` shows how to write such a cell.
 """
 
 from dataclasses import dataclass
@@ -28,18 +27,18 @@ from jaxtyping import Array, Float, PyTree
 from jaxcap.nn.cell_checks import ROWS, describe_failure, show
 
 CELL_PREFIX = "cell/"
-"""Begins the names of the parameters of such a cell, and of no others."""
+"""Prefix of the names of the parameters of a Linen cell, and of no others."""
 
 
 @dataclass(frozen=True, eq=False)
 class LinenCell:
-    """A Linen cell as a captioner uses it: pure functions of the captioner's flat parameters.
+    """A Linen cell as pure functions of the flat parameters of the captioner.
 
     Attributes:
-        module: the cell, unbound.
+        module: the unbound cell.
         wordvec_dim: length of a word vector, W.
-        hidden: place of the hidden state among the arrays of the carry.
-        shapes: shape of each of its parameters by its flat name.
+        hidden: index of the hidden state among the arrays of the carry.
+        shapes: shape of each parameter of the cell by its flat name.
     """
 
     module: nn.RNNCellBase
@@ -48,15 +47,15 @@ class LinenCell:
     shapes: dict[str, tuple[int, ...]]
 
     def init(self, key: Array, dtype: DTypeLike = jnp.float32) -> dict[str, Array]:
-        """Draw the cell's own initial parameters, brought to one dtype."""
+        """Draw the initial parameters of the cell, converted to `dtype`."""
         return _draw(self.module, key, self.wordvec_dim, dtype)
 
     def initializer(self, name: str) -> nn.initializers.Initializer:
-        """The function of key, shape and dtype that draws one of these parameters."""
+        """Return the function of key, shape and dtype that draws the parameter of this name."""
         return lambda key, shape, dtype: self.init(key, dtype)[name]
 
     def start(self, h0: Float[Array, "N H"]) -> PyTree:
-        """The carry before the first word, whose hidden state is `h0`."""
+        """Make the carry before the first word, with the hidden state `h0`."""
         carry = _first_carry(self.module, len(h0), self.wordvec_dim, h0.dtype)
         leaves, structure = jax.tree.flatten(carry)
         leaves[self.hidden] = h0
@@ -65,13 +64,13 @@ class LinenCell:
     def step(
         self, params: dict[str, Array], carry: PyTree, x: Float[Array, "N W"]
     ) -> tuple[PyTree, Float[Array, "N H"]]:
-        """Advance by one step; `params` may hold other parameters too."""
+        """Advance by one step; `params` may hold other parameters of the captioner too."""
         return _apply(self.module, {name: params[name] for name in self.shapes}, carry, x)
 
     def unroll(
         self, params: dict[str, Array], carry: PyTree, x: Float[Array, "T N W"]
     ) -> tuple[PyTree, Float[Array, "T N H"]]:
-        """Run over a sequence, time first: the last carry, and the output of every step."""
+        """Run over a sequence, time first; returns the last carry and the output of every step."""
         return lax.scan(partial(self.step, params), carry, x)
 
 
@@ -79,31 +78,31 @@ def make_linen_cell(found: Any, wordvec_dim: int, hidden_dim: int) -> LinenCell:
     """Make a cell of a Linen class, and check that a captioner can use it.
 
     Args:
-        found: the class, or whatever else stands in its place.
+        found: the class; anything else is an error.
         wordvec_dim: length of a word vector, W.
         hidden_dim: number of hidden units, H.
 
     Raises:
-        ValueError: it is not a Linen cell, or its parameters, carry or output do not fit; the
-            message says what it has and what is expected.
+        ValueError: `found` is not a Linen cell, or its parameters, carry or output do not fit; the
+            message gives what it has and what is expected.
     """
     if not (isinstance(found, type) and issubclass(found, nn.RNNCellBase)):
         raise ValueError(
             "is neither a jaxcap.nn.cells.Cell nor a subclass of flax.linen.RNNCellBase: give one "
-            "of them, such as flax.linen.GRUCell"
+            "of these, such as flax.linen.GRUCell"
         )
     try:
         module = found(features=hidden_dim)  # pyright: ignore[reportCallIssue]
-    except Exception as error:  # A missing argument, or whatever the cell itself checks.
+    except Exception as error:  # A missing argument, or a check of the cell.
         raise ValueError(
-            f"cannot be made as {found.__name__}(features={hidden_dim}) ({error}): name a subclass "
-            "that sets whatever else it needs"
+            f"cannot be made as {found.__name__}(features={hidden_dim}) ({error}): give a subclass "
+            "that sets its other arguments"
         ) from error
     try:
         probe = _probe(module, wordvec_dim)
-    except Exception as error:  # Whatever the cell's code raises.
+    except Exception as error:  # The cell may raise anything.
         raise ValueError(
-            f"a step on word vectors of shape ({ROWS}, {wordvec_dim}) failed, "
+            f"a step on word vectors of shape ({ROWS}, {wordvec_dim}) failed with "
             f"{describe_failure(error)}"
         ) from error
     hidden = _check(probe, (ROWS, hidden_dim))
@@ -111,17 +110,17 @@ def make_linen_cell(found: Any, wordvec_dim: int, hidden_dim: int) -> LinenCell:
 
 
 def _draw(module: nn.RNNCellBase, key: Array, wordvec_dim: int, dtype: DTypeLike) -> dict[str, Any]:
-    # Drawn by a step in float32, which is what Flax's cells have their parameters in.
+    # Drawn by a step in float32, the dtype of the parameters of Flax's cells.
     x = jnp.zeros((ROWS, wordvec_dim), jnp.float32)
     variables = module.init(key, _first_carry(module, ROWS, wordvec_dim, x.dtype), x)
     if others := sorted(set(variables) - {"params"}):
-        raise ValueError(f"it has the variables {', '.join(others)}, expected params alone")
+        raise ValueError(f"it has the variables {', '.join(others)}, expected only params")
     flat: dict[str, Any] = flatten_dict(variables.get("params", {}), sep="/")
     return {CELL_PREFIX + name: value.astype(dtype) for name, value in flat.items()}
 
 
 def _first_carry(module: nn.RNNCellBase, rows: int, wordvec_dim: int, dtype: DTypeLike) -> PyTree:
-    # Flax's cells ask for a key, but none of them draws from it.
+    # The cells of Flax take a key, but do not use it.
     carry = module.initialize_carry(jax.random.key(0), (rows, wordvec_dim))
 
     def convert(x: Any) -> Array:
@@ -137,14 +136,14 @@ def _apply(module: nn.RNNCellBase, params: dict[str, Any], carry: PyTree, x: Arr
 
 
 class _Probe(NamedTuple):
-    """What one step of a cell shows, without computing anything."""
+    """Shapes and types of one step of a cell, found without computing anything."""
 
     shapes: dict[str, tuple[int, ...]]
     before: PyTree
     after: PyTree
     output: Any
     returned: list[int]
-    """Places in the carry of what is also the output."""
+    """Indices of the arrays of the carry that are also the output."""
 
 
 def _probe(module: nn.RNNCellBase, wordvec_dim: int) -> _Probe:
@@ -164,7 +163,7 @@ def _probe(module: nn.RNNCellBase, wordvec_dim: int) -> _Probe:
 
 
 def _check(probe: _Probe, expected: tuple[int, int]) -> int:
-    """Find the place of the hidden state in the carry.
+    """Find the index of the hidden state among the arrays of the carry.
 
     Raises:
         ValueError: the carry or the output does not fit.
@@ -178,7 +177,7 @@ def _check(probe: _Probe, expected: tuple[int, int]) -> int:
     if not same or list(map(show, before)) != list(map(show, after)):
         raise ValueError(
             f"its carry is {show(probe.before)} from initialize_carry and {show(probe.after)} "
-            "after a step, expected one structure, shape and type"
+            "after a step, expected the same structure, shapes and types"
         )
     before = jax.tree.leaves(probe.before)
     for leaf in before:
@@ -188,9 +187,9 @@ def _check(probe: _Probe, expected: tuple[int, int]) -> int:
             )
     if len(before) != 1 and len(probe.returned) != 1:
         raise ValueError(
-            f"its carry {show(probe.before)} has {len(probe.returned) or 'no'} arrays that it "
-            "also returns as its output, expected one, the hidden state that starts from the "
-            "features: return that very array twice, as `(c, h), h`"
+            f"{len(probe.returned) or 'no'} arrays of its carry {show(probe.before)} are also its "
+            "output, expected one, the hidden state that starts from the features: return the same "
+            "array twice, as `(c, h), h`"
         )
     hidden = probe.returned[0] if len(before) != 1 else 0
     if before[hidden].shape != expected:

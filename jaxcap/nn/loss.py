@@ -10,10 +10,10 @@ from jaxcap.nn.regularisation import Rate
 
 
 class CaptionLoss(NamedTuple):
-    """Negative log-likelihood of captions, in nats, averaged in two ways.
+    """Negative log-likelihood of captions in nats, averaged in two ways.
 
-    `per_caption` is what the notebook prints and what is minimised: summed over a caption's words,
-    averaged over captions. `per_word` is averaged over all real words, and so can be compared
+    `per_caption` is minimised, and printed by the notebook: summed over the words of a caption,
+    averaged over captions. `per_word` is averaged over all real words, so you can compare it
     between sets of different caption lengths.
     """
 
@@ -22,14 +22,14 @@ class CaptionLoss(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """What is to be predicted: the words that follow; a pytree."""
+    """The words to predict; a pytree."""
 
     words: Int[Array, "*B"]
     """Ids in [0, V)."""
     mask: Bool[Array, "*B"]
     """True where the word counts; elsewhere its logits get no gradient."""
     weights: Float[Array, "*B"] | None = None
-    """Factors on the words' losses; None for 1."""
+    """Factors on the losses of the words; None for 1."""
 
 
 def temporal_softmax_loss(
@@ -42,13 +42,13 @@ def temporal_softmax_loss(
 
     Args:
         logits: unnormalised log-probabilities of the next word, batch or time first.
-        targets: the words that follow.
+        targets: the words to predict.
         num: number of captions, N.
-        smoothing: probability that the target distribution spreads evenly over all V words instead
-            of giving it to the target (Szegedy et al. 2016); None for no smoothing.
+        smoothing: probability that the target distribution spreads evenly over all V words, taken
+            from the target (Szegedy et al. 2016); None for no smoothing.
 
     Returns:
-        The loss, in float32 at least. With no real word at all both averages are 0.
+        The loss, in float32 at least. Without real words both averages are 0.
     """
     words, mask, weights = targets
     log_normaliser = jax.nn.logsumexp(logits, axis=-1)
@@ -58,7 +58,7 @@ def temporal_softmax_loss(
     nats = jnp.where(mask, log_normaliser - chosen, jnp.zeros_like(chosen))
     if weights is not None:
         nats = nats * weights
-    # Half precision could neither add nor count a batch's words.
+    # Half precision can neither sum nor count the words of a batch.
     if nats.dtype.itemsize < 4:
         nats = nats.astype(jnp.float32)
     nats = nats.sum()

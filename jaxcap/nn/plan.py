@@ -1,7 +1,7 @@
-"""How a captioner computes: choices that change time and memory, and results by rounding only.
+"""How a captioner computes: choices that change time and memory, and results only by rounding.
 
-`ComputePlan.choose` and `ComputePlan.looks_up` hold every rule for them, as measured by
-`benchmarks/`.
+`ComputePlan.choose` and `ComputePlan.looks_up` make these choices, by rules that `benchmarks/`
+measured.
 """
 
 import math
@@ -15,17 +15,17 @@ _BLOCK = 512
 
 @dataclass(frozen=True)
 class ComputePlan:
-    """Choices for a loss or a decoder; hashable, so that they can be static under `jit`.
+    """Choices for a loss or a decoder; hashable, static under `jit`.
 
     Attributes:
-        block: words whose logits are computed at a time, without those of padding; None for all at
+        block: number of words whose logits are computed at a time, without padding; None for all at
             once. See `jaxcap.nn.blockwise_loss`.
-        widths: numbers of columns to which a train step may cut captions, growing and up to L: it
-            computes with the least that holds all words. Each is a program of its own within the
-            step. Empty: captions are never cut.
-        remat: keep less for the backward pass and compute more: the carry once in about sqrt(T)
-            steps, and the hidden states.
-        table: allow looking up the input product of each word of the vocabulary, computed once.
+        widths: numbers of columns to which a train step may cut captions, increasing, at most L.
+            The step uses the least that holds all words. Each is compiled separately within the
+            step. Captions are never cut if it is empty.
+        remat: store less for the backward pass and compute more: store the hidden states, and the
+            carry once in about sqrt(T) steps.
+        table: allow a lookup of the input product of each word of the vocabulary, computed once.
     """
 
     block: int | None = None
@@ -44,17 +44,18 @@ class ComputePlan:
         remat: bool = False,
         sharded: bool = False,
     ) -> "ComputePlan":
-        """Choose what is fastest for minibatches of N captions of L words.
+        """Choose the fastest plan for minibatches of N captions of L words.
 
         Args:
             vocab_size: number of words, V.
             rows: captions in a minibatch, N.
-            columns: words of a caption, `<START>`, `<END>` and padding included, L.
-            cut: whether captions of a minibatch are of like length, so that cutting them pays.
-            remat: keep less for the backward pass.
-            sharded: whether a minibatch lies over several devices. The vocabulary may then lie over
-                several too, which XLA's partitioner sees to; and word vectors are less to send than
-                their products.
+            columns: words of a caption with `<START>`, `<END>` and padding, L.
+            cut: whether the captions of a minibatch have similar lengths, so that it is faster to
+                cut them.
+            remat: store less for the backward pass.
+            sharded: whether a minibatch is sharded over several devices. XLA's partitioner then
+                handles a sharded vocabulary, and word vectors are smaller to send than their
+                products.
         """
         block = None
         many = rows * (columns - 1) * vocab_size > _MANY_LOGITS
@@ -64,5 +65,5 @@ class ComputePlan:
         return cls(block, tuple(sorted(widths)), remat, table=not sharded)
 
     def looks_up(self, words: int, vocab_size: int) -> bool:
-        """Whether so many words are worth a table of a whole vocabulary."""
+        """Whether a table of the whole vocabulary is faster for this number of words."""
         return self.table and vocab_size <= words

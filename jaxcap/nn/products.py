@@ -1,12 +1,12 @@
-"""Matrix products, of float32 numbers or of them rounded to bfloat16.
+"""Matmuls of float32 factors, or of factors rounded to bfloat16.
 
-A product is `a @ b` unless JAX's own setting asks for bfloat16,
+A product is `a @ b` unless JAX is set to bfloat16,
 
     with jax.default_matmul_precision("bfloat16"): ...
 
-which GPUs and TPUs obey by themselves and CPUs do not. Here it holds on each of them: float32
-factors are rounded to 8 bits of mantissa, and their products are summed in float32, in the backward
-pass too. Everything that is no matrix product stays in float32, as do parameters and optimiser.
+GPUs and TPUs follow that setting and CPUs do not. Here it holds on all devices: float32 factors are
+rounded to 8 bits of mantissa, and their products are summed in float32, in the backward pass too.
+All other operations, the parameters and the optimiser stay in float32.
 """
 
 from collections.abc import Callable
@@ -17,19 +17,22 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
-"""Precisions of products that training offers, as JAX names them."""
+"""Matmul precisions for training, under JAX's names."""
 
 
 def matmul_precision(name: str) -> AbstractContextManager:
-    """Within it, products are of one of `PRECISIONS`; CPUs take tensorfloat32 for float32."""
-    # A CPU's products are of float32 anyway, and XLA knows faster ones where nothing is asked for.
+    """Set the matmul precision, one of `PRECISIONS`, within a block.
+
+    CPUs use float32 for tensorfloat32.
+    """
+    # CPUs multiply in float32 by default, and XLA has faster matmuls without an explicit precision.
     if name != "bfloat16" and jax.default_backend() == "cpu":
         return nullcontext()
     return jax.default_matmul_precision(name)
 
 
 def product(a: Float[Array, "*B K"], b: Float[Array, "K M"]) -> Float[Array, "*B M"]:
-    """`a @ b`, of float32 factors rounded to bfloat16 where JAX is set to that precision."""
+    """Compute `a @ b`, with float32 factors rounded to bfloat16 if JAX is set to bfloat16."""
     if not _rounds(a):
         return a @ b
     rows = _rounded_product(a.reshape(-1, a.shape[-1]), b)
@@ -39,10 +42,10 @@ def product(a: Float[Array, "*B K"], b: Float[Array, "K M"]) -> Float[Array, "*B
 def multiplier(
     b: Float[Array, "K M"], *, transposed: bool = False
 ) -> Callable[[Float[Array, "R I"]], Float[Array, "R O"]]:
-    """`product(a, b)`, or `product(a, b.T)`, as a function of `a`, for a loop without autodiff.
+    """Make `product(a, b)`, or `product(a, b.T)`, a function of `a`, for a loop without autodiff.
 
-    A rounded `b` is rounded, and turned, once: XLA would do it again at each step of the loop. Of
-    float32 numbers XLA's product by `b.T` within a loop is faster than by a turned copy.
+    In bfloat16 `b` is rounded and transposed once, where XLA would do it at each step of the loop.
+    In float32 XLA's product by `b.T` in a loop is faster than by a transposed copy.
     """
     if not _rounds(b):
         return lambda a: a @ (b.T if transposed else b)

@@ -6,10 +6,10 @@ Axes: N examples, T steps, D inputs, H hidden units, G = gates * H of the cell. 
 `scan_cell` runs any `Cell` and has the one backward pass by hand (`jax.custom_vjp`). The input
 product of all steps, `x @ Wx + b`, is one matrix product before the scan, or comes from elsewhere.
 The reverse scan carries the gradient of the carry and emits that of `a`; `dWx`, `dWh`, `db` and
-`dx` are one product or sum each after it. Beside the arguments and the hidden states, which are the
-output, the forward pass saves the rest of the carry and what the cell's `update` saves: for the
-LSTM the cell state and the activated gates, 5H numbers an example and step (20H bytes in float32),
-none for the RNN, and G more for a cell without a `pull_back`.
+`dx` are one product or sum each after it. In addition to the arguments and the hidden states, which
+are the output, the forward pass saves the rest of the carry and what the cell's `update` saves: for
+the LSTM the cell state and the activated gates, 5H numbers an example and step (20H bytes in
+float32), none for the RNN, and G more for a cell without a `pull_back`.
 
 `cell_step` and `scan_cell` can be differentiated in reverse mode any number of times. Forward mode
 (`jax.jvp`, `jax.jacfwd`) of them raises JAX's own error for `custom_vjp`: use `cell_step_plain` and
@@ -30,7 +30,7 @@ from jaxcap.nn.cells import Cell, CellParams
 from jaxcap.nn.products import multiplier, product
 
 Carry = Any
-"""What the cell's `start` gives."""
+"""What the cell's `start` returns."""
 
 
 # One step
@@ -39,7 +39,7 @@ Carry = Any
 def cell_step_plain(
     cell: Cell, params: CellParams, carry: Carry, x: Float[Array, "N D"]
 ) -> tuple[Carry, Float[Array, "N H"]]:
-    """`cell_step` under autodiff; supports forward mode."""
+    """Compute `cell_step` under autodiff; supports forward mode."""
     return _cell_step_fwd(cell, params, carry, x)[0]
 
 
@@ -56,7 +56,7 @@ def cell_step(
         x: inputs of the step.
 
     Returns:
-        The carry after the step and its hidden state, (N, H). Everything is of one dtype.
+        The carry after the step and its hidden state, (N, H). All arrays have one dtype.
     """
     return cell_step_plain(cell, params, carry, x)
 
@@ -83,7 +83,7 @@ cell_step.defvjp(_cell_step_fwd, _cell_step_bwd)
 
 
 def _where(keep: Bool[Array, "*B"] | None, new: PyTree, old: PyTree) -> PyTree:
-    """Arrays of `new` where `keep` is true, of `old` elsewhere; `new` without `keep`."""
+    """Select `new` where `keep` is true and `old` elsewhere; `new` if `keep` is None."""
     if keep is None:
         return new
 
@@ -98,21 +98,21 @@ def _zeros_where_not(keep: Bool[Array, "*B"] | None, x: Array) -> Array:
 
 
 def _previous(first: Float[Array, "N ..."], states: Float[Array, "T N ..."]) -> Array:
-    """The states before each step: `first`, then all but the last of `states`."""
+    """Shift states to those before each step: `first`, then `states` without the last."""
     return jnp.concatenate([first[None], states[:-1]])[: len(states)]
 
 
 def _rows(a: Float[Array, "T N K"]) -> Float[Array, "T*N K"]:
-    """All steps of all examples below each other.
+    """Merge the axes of steps and examples into rows.
 
-    A product over both axes at once makes XLA transpose its operands first; one over rows does not.
+    XLA transposes the operands of a product over both axes, but not of one over rows.
     """
     T, N, K = a.shape
     return a.reshape(T * N, K)
 
 
 def input_products(params: CellParams, x: Float[Array, "T N D"]) -> Float[Array, "T N G"]:
-    """`x @ Wx + b` of every step, as one matrix product."""
+    """Compute `x @ Wx + b` of every step, as one matmul."""
     rows = product(_rows(x), params.Wx) + params.b[None]
     return rows.reshape(*x.shape[:2], len(params.b))
 
@@ -180,7 +180,7 @@ def scan_cell_plain(
     x: Float[Array, "T N D"],
     mask: Bool[Array, "T N"] | None = None,
 ) -> tuple[Carry, Float[Array, "T N H"]]:
-    """`scan_cell` of inputs as a plain scan under autodiff; supports forward mode."""
+    """Compute `scan_cell` of inputs `x` as a plain scan under autodiff; supports forward mode."""
 
     def body(before: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
         x, keep = inputs
@@ -195,9 +195,9 @@ Unroll = Callable[[Carry, Array], tuple[Carry, Float[Array, "T N H"]]]
 
 
 def in_segments(unroll: Unroll, carry: Carry, inputs: Array) -> Float[Array, "T N H"]:
-    """Unroll segments of about sqrt(T) steps, of which the backward pass keeps the carries alone.
+    """Unroll in segments of about sqrt(T) steps and save only their carries.
 
-    It runs each segment forward once more (Chen et al. 2016, arXiv 1604.06174).
+    The backward pass runs each segment forward again (Chen et al. 2016, arXiv 1604.06174).
     """
     steps = len(inputs)
     length = math.isqrt(max(steps - 1, 0)) + 1

@@ -24,28 +24,35 @@ from jaxcap.nn.scan import (
 def rnn_step(
     params: CellParams, carry: RNNCarry, x: Float[Array, "N D"]
 ) -> tuple[RNNCarry, Float[Array, "N H"]]:
-    """`cell_step` of the vanilla RNN: weights `Wx (D, H)`, `Wh (H, H)`, `b (H,)`."""
+    """Advance a vanilla RNN by one step; see `jaxcap.nn.scan.cell_step`.
+
+    The weights are `Wx (D, H)`, `Wh (H, H)` and `b (H,)`.
+    """
     return cell_step(RNN, params, carry, x)
 
 
 def lstm_step(
     params: CellParams, carry: LSTMCarry, x: Float[Array, "N D"]
 ) -> tuple[LSTMCarry, Float[Array, "N H"]]:
-    """`cell_step` of the LSTM: weights `Wx (D, 4H)`, `Wh (H, 4H)`, `b (4H,)`, gates i, f, o, g."""
+    """Advance an LSTM by one step; see `jaxcap.nn.scan.cell_step`.
+
+    The weights are `Wx (D, 4H)`, `Wh (H, 4H)` and `b (4H,)`, with the gates in the order i, f, o,
+    g.
+    """
     return cell_step(LSTM, params, carry, x)
 
 
 def rnn_step_plain(
     params: CellParams, carry: RNNCarry, x: Float[Array, "N D"]
 ) -> tuple[RNNCarry, Float[Array, "N H"]]:
-    """`rnn_step` under autodiff; supports forward mode."""
+    """Compute `rnn_step` under autodiff; supports forward mode."""
     return cell_step_plain(RNN, params, carry, x)
 
 
 def lstm_step_plain(
     params: CellParams, carry: LSTMCarry, x: Float[Array, "N D"]
 ) -> tuple[LSTMCarry, Float[Array, "N H"]]:
-    """`lstm_step` under autodiff; supports forward mode."""
+    """Compute `lstm_step` under autodiff; supports forward mode."""
     return cell_step_plain(LSTM, params, carry, x)
 
 
@@ -58,7 +65,7 @@ def unroll(
     mask: Bool[Array, "A B"] | None = None,
     time_major: bool = False,
 ) -> tuple[Carry, Float[Array, "A B H"]]:
-    """Run any cell over a sequence; as `rnn`, from a carry as the cell's `start` gives it."""
+    """Run any cell over a sequence, from a carry of the cell's `start`; otherwise as `rnn`."""
 
     def sequence(carry: Carry, x: Array, mask: Array | None) -> tuple[Carry, Array]:
         return scan_cell(cell, params.Wh, carry, input_products(params, x), mask)
@@ -75,7 +82,7 @@ def unroll_plain(
     mask: Bool[Array, "A B"] | None = None,
     time_major: bool = False,
 ) -> tuple[Carry, Float[Array, "A B H"]]:
-    """`unroll` as a plain scan under autodiff; supports forward mode."""
+    """Compute `unroll` as a plain scan under autodiff; supports forward mode."""
     return _time_first(partial(scan_cell_plain, cell, params), carry, x, mask, time_major)
 
 
@@ -101,12 +108,12 @@ def rnn(
         params: weights `Wx (D, H)`, `Wh (H, H)`, `b (H,)`.
         x: inputs, (N, T, D), or (T, N, D) if `time_major`.
         h0: initial hidden state.
-        mask: true at real steps, (N, T), or (T, N) if `time_major`. A step that is false leaves the
-            carry unchanged, gives a zero hidden state, and gets and passes no gradient.
+        mask: true at real steps, (N, T), or (T, N) if `time_major`. A false step leaves the carry
+            unchanged, has a zero hidden state, and adds no gradient.
         time_major: whether `x`, `mask` and the result have time before the batch.
 
     Returns:
-        The carry after the last step and the hidden states of all steps, laid out as `x`.
+        The carry after the last step, and the hidden states of all steps in the layout of `x`.
     """
     return unroll(RNN, params, x, RNN.start(h0), mask=mask, time_major=time_major)
 
@@ -119,7 +126,7 @@ def rnn_plain(
     mask: Bool[Array, "A B"] | None = None,
     time_major: bool = False,
 ) -> tuple[RNNCarry, Float[Array, "A B H"]]:
-    """`rnn` as a plain scan under autodiff; supports forward mode."""
+    """Compute `rnn` as a plain scan under autodiff; supports forward mode."""
     return unroll_plain(RNN, params, x, RNN.start(h0), mask=mask, time_major=time_major)
 
 
@@ -134,15 +141,22 @@ def lstm(
 ) -> tuple[LSTMCarry, Float[Array, "A B H"]]:
     """Run an LSTM over a sequence (notebook, "LSTM: forward" and "LSTM: backward").
 
+    >>> import jax, jax.numpy as jnp
+    >>> from jaxcap import lstm_init
+    >>> params = lstm_init(jax.random.key(0), D=3, H=5)
+    >>> carry, h = lstm(params, jnp.ones((2, 7, 3)), jnp.zeros((2, 5)))
+    >>> h.shape, carry.c.shape
+    ((2, 7, 5), (2, 5))
+
     Args:
         params: weights `Wx (D, 4H)`, `Wh (H, 4H)`, `b (4H,)`, gates in the order i, f, o, g.
         x: inputs, (N, T, D), or (T, N, D) if `time_major`.
         h0: initial hidden state.
-        c0: initial cell state; zero if left out.
+        c0: initial cell state; zero by default.
         mask, time_major: as in `rnn`.
 
     Returns:
-        The carry after the last step and the hidden states of all steps, laid out as `x`.
+        The carry after the last step, and the hidden states of all steps in the layout of `x`.
     """
     return unroll(LSTM, params, x, LSTM.start(h0, c0), mask=mask, time_major=time_major)
 
@@ -156,5 +170,5 @@ def lstm_plain(
     mask: Bool[Array, "A B"] | None = None,
     time_major: bool = False,
 ) -> tuple[LSTMCarry, Float[Array, "A B H"]]:
-    """`lstm` as a plain scan under autodiff; supports forward mode."""
+    """Compute `lstm` as a plain scan under autodiff; supports forward mode."""
     return unroll_plain(LSTM, params, x, LSTM.start(h0, c0), mask=mask, time_major=time_major)

@@ -1,6 +1,6 @@
 """Figures: loss curves, captioned pictures, probabilities of words, and gates of the LSTM.
 
-Each function returns a Matplotlib figure and needs no display. Needs the extra `plots`.
+Each function returns a Matplotlib figure and needs no display. Install the extra `plots`.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""Losses of training runs."""
+"""Loss curves of training runs."""
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -20,20 +20,20 @@ def loss_curve(
     log: bool = False,
     smoothing: float = 0.0,
 ) -> Figure:
-    """Training and validation losses of one or more runs against the iteration.
+    """Draw training and validation losses of one or more runs against the iteration.
 
     Args:
-        runs: rows of each run's metrics by its name; see `jaxcap.learning.metrics`.
-        ax: where to draw; a new figure if left out.
-        log: a logarithmic axis for the losses.
-        smoothing: weight of the past in the training losses, as `smooth` takes it; with any, the
-            losses themselves are drawn pale behind.
+        runs: rows of metrics of each run by its name; see `jaxcap.learning.metrics`.
+        ax: axes to draw in; a new figure by default.
+        log: use a logarithmic axis for the losses.
+        smoothing: weight of the past in the training losses, in [0, 1); see `smooth`. Above 0, the
+            raw losses are drawn pale behind.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: a run has no losses, or with `log` some that are not above 0; or `smoothing` is
+        ValueError: a run has no losses; with `log`, a loss is not above 0; or `smoothing` is
             outside [0, 1).
     """
     ax = Figure(figsize=(7, 4.5), layout="constrained").subplots() if ax is None else ax
@@ -45,7 +45,7 @@ def loss_curve(
         if log and min(losses + val_losses) <= 0:
             raise ValueError(
                 f"the run {name} has the loss {min(losses + val_losses)}, which a logarithmic axis "
-                "lacks: leave out log"
+                "cannot show: give `log=False`"
             )
         line = {"linewidth": 0.8 if not smoothing else 1.4, "label": f"{name}, training"}
         (drawn,) = ax.plot(iterations, smooth(losses, smoothing), zorder=3, **line)
@@ -67,14 +67,14 @@ def loss_curve(
 
 
 def sweep_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """Losses of many runs in one picture, up to the largest that one of them began with.
+    """Draw the losses of many runs in one figure, up to the largest initial loss.
 
     Args:
-        runs: rows of each run's metrics by its name, the best first; see `loss_curve`.
+        runs: rows of metrics of each run by its name, the best first; see `loss_curve`.
 
     Returns:
-        The figure. Training losses are solid and validation losses dashed, in the colour of the
-        run that the legend gives.
+        The figure. Training losses are solid and validation losses dashed, in the colour that the
+        legend gives for the run.
 
     Raises:
         ValueError: a run has no losses.
@@ -98,25 +98,25 @@ def sweep_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
 
 
 def smooth(values: Sequence[float], weight: float) -> list[float]:
-    """Exponential moving average that starts without bias: the weighted mean of all values so far.
+    """Compute the exponential moving average without initial bias, a weighted mean of all values.
 
         s_t = (v_t + weight * v_(t-1) + weight^2 * v_(t-2) + ...) / (1 + weight + weight^2 + ...)
 
     Args:
-        values: one at each step.
-        weight: of the past, in [0, 1); 0 changes nothing.
+        values: the value at each step.
+        weight: weight of the past, in [0, 1); 0 changes nothing.
 
     Raises:
         ValueError: `weight` is outside [0, 1).
     """
     if not 0 <= weight < 1:
-        raise ValueError(f"smoothing must be at least 0 and below 1, got {weight}")
+        raise ValueError(f"`smoothing` must be at least 0 and below 1, got {weight}")
     sums = accumulate(values, lambda past, value: weight * past + value)
     weights = accumulate([1.0] * len(values), lambda past, one: weight * past + one)
     return [total / norm for total, norm in zip(sums, weights, strict=True)]
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
-    """The iterations at which a metric was measured, and its values."""
+    """Return the iterations at which a metric was measured, and its values."""
     found = [(row["iteration"], row[name]) for row in rows if row.get(name) is not None]
     return [iteration for iteration, _ in found], [value for _, value in found]

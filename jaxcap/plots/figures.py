@@ -1,4 +1,4 @@
-"""Figures as files, and the figure that an axis belongs to."""
+"""Save figures, and find the figure of an axis."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from jaxcap.files.whole import replacing
 
 
 def save_figure(figure: Figure, path: AnyPath) -> None:
-    """Write a figure as a file of the kind that its name says, whole or not at all."""
+    """Write a figure to a file atomically, in the format of its suffix; PNG without one."""
     with replacing(path) as partial:
         figure.savefig(partial, dpi=150, format=Path(path).suffix[1:] or "png")
 
 
 def figure_of(ax: Axes) -> Figure:
-    """The whole figure that an axis is part of."""
+    """Return the whole figure that an axis is part of."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     return figure

@@ -1,4 +1,4 @@
-"""The LSTM's gates over a caption, as heat maps of hidden units by words."""
+"""Heat maps of the gates of the LSTM over a caption, hidden units by words."""
 
 from collections.abc import Sequence
 
@@ -24,26 +24,26 @@ def gate_maps(
     """Draw the four gates side by side: a row for each hidden unit, a column for each word read.
 
     Args:
-        gates: of one caption, (T, H) each.
+        gates: gates of one caption, (T, H) each.
         words: the T words, `<START>` first.
-        axes: four axes to draw in; a new figure if left out.
-        order: hidden units from top to bottom, all or some; if left out all, by `similar_order`. A
+        axes: four axes to draw in; a new figure by default.
+        order: hidden units from top to bottom, all or some; all by `similar_order` by default. A
             unit has the same place in all four maps.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the number of words is not T, or that of axes not four.
+        ValueError: the number of words is not T, or the number of axes is not four.
     """
     arrays = [np.asarray(gate, np.float32) for gate in gates]
     if len(words) != len(arrays[0]):
-        raise ValueError(f"got gates at {len(arrays[0])} words, but {len(words)} words")
+        raise ValueError(f"got {len(words)} words for gates at {len(arrays[0])} words")
     if axes is None:
         size = (0.4 + 4 * max(1.4, 0.24 * len(words)), 5)
         axes = list(Figure(figsize=size, layout="constrained").subplots(1, 4))
     if len(axes) != len(_TITLES):
-        raise ValueError(f"got {len(axes)} axes, expected {len(_TITLES)}")
+        raise ValueError(f"`axes` has {len(axes)} axes, expected {len(_TITLES)}")
     rows = similar_order(gates) if order is None else np.asarray(order)
     for ax, (name, title), gate in zip(axes, _TITLES.items(), arrays, strict=True):
         colors, low = ("RdBu_r", -1) if name == "g" else ("Blues", 0)
@@ -62,13 +62,13 @@ def gate_maps(
 
 
 def similar_order(gates: Gates) -> Int[np.ndarray, " H"]:
-    """Order the hidden units so that neighbours have like activations over a caption.
+    """Order the hidden units so that neighbours have similar activations over a caption.
 
-    The order is that of the leaves of a tree by average linkage over all four gates, turned so that
-    neighbours are near (Bar-Joseph et al. 2001).
+    The order is that of the leaves of an average-linkage tree over all four gates, with optimal
+    leaf ordering (Bar-Joseph et al. 2001).
 
     Args:
-        gates: of one caption, (T, H) each.
+        gates: gates of one caption, (T, H) each.
     """
     units = np.concatenate([np.asarray(gate, np.float32) for gate in gates]).T
     if len(units) < 2:

@@ -1,4 +1,4 @@
-"""Pictures with captions."""
+"""Grids of pictures with captions."""
 
 import textwrap
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from jaxcap.scoring.sheet import best_and_worst
 def caption_grid(
     pictures: Sequence[Image.Image | str | None], titles: Sequence[str], *, columns: int = 4
 ) -> Figure:
-    """Pictures with a caption under each, and an empty frame where there is no picture.
+    """Draw pictures with a caption under each, and an empty frame for a missing picture.
 
     Args:
-        pictures: at least one; for a picture that is not there, the reason or None.
-        titles: the text under each; broken into lines of its own where it holds newlines.
-        columns: pictures in a row, at most.
+        pictures: at least one; for a missing picture, the reason or None.
+        titles: the text under each picture; newlines in it start new lines.
+        columns: maximum number of pictures in a row.
 
     Returns:
         The figure.
@@ -37,7 +37,7 @@ def caption_grid(
         ax.set_axis_off()
     for ax, picture, text in zip(axes, pictures, lines, strict=False):
         if picture is None or isinstance(picture, str):
-            reason = textwrap.fill(picture or "no picture at hand", 30, max_lines=7)
+            reason = textwrap.fill(picture or "no picture", 30, max_lines=7)
             ax.set_axis_on()
             ax.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1), aspect="equal")
             style = {"ha": "center", "va": "center", "color": "gray", "parse_math": False}

@@ -1,4 +1,4 @@
-"""A caption word by word, each with its probability and with those of other words."""
+"""A caption word by word, with the probabilities of its words and of alternatives."""
 
 from collections.abc import Sequence
 
@@ -21,28 +21,29 @@ def probability_strip(
     vocabulary: Vocabulary,
     ax: Axes | None = None,
 ) -> Figure:
-    """A caption's words from left to right, and under each the likeliest others in its place.
+    """Draw the words of a caption from left to right, with the likeliest alternatives below each.
 
-    Cells are the darker the likelier their word. What follows `<END>` is left out.
+    Likelier words have darker cells. Words after `<END>` are left out.
 
     Args:
-        probabilities: of one caption, (T,) and (T, K); K - 1 other words are shown.
-        caption: its ids from `<START>` on, of length L = T + 1.
-        vocabulary: what the ids mean.
-        ax: where to draw; a new figure of fitting size if left out.
+        probabilities: word probabilities of one caption, (T,) and (T, K); K - 1 alternatives are
+            shown.
+        caption: ids of the caption from `<START>` on, of length L = T + 1.
+        vocabulary: words of the ids.
+        ax: axes to draw in; a new figure of the right size by default.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the probabilities are not of a caption of that length.
+        ValueError: the probabilities are of a caption of another length.
     """
     ids = np.asarray(caption).tolist()[1:]
     written, top_ids, top = (np.asarray(x) for x in probabilities)
     if written.shape != (len(ids),):
         raise ValueError(
-            f"got probabilities of shape {written.shape} for a caption of {len(ids)} words after "
-            "<START>"
+            f"`probabilities` has shape {written.shape}, expected ({len(ids)},) for the "
+            f"{len(ids)} words after <START>"
         )
     if vocabulary.end in ids:
         ids = ids[: ids.index(vocabulary.end) + 1]
@@ -54,7 +55,7 @@ def probability_strip(
     ]
     shades = np.array([[p for _, p in column] for column in columns]).T
     rows, T = shades.shape
-    # The gap sets the caption apart from the other words.
+    # The gap separates the caption from the alternatives.
     tops = np.array([0, *(row + _GAP for row in range(1, rows))])
     if ax is None:
         size = (0.86 * T + 0.15, 0.45 * (rows + _GAP) + 0.15)
@@ -76,7 +77,7 @@ def probability_strip(
 
 
 def _others(written: int, ids: list[int], probabilities: list[float]) -> list[tuple[int, float]]:
-    """All but the last of the likeliest words, leaving out the one written."""
+    """Find the K - 1 likeliest words other than the written one."""
     pairs = [pair for pair in zip(ids, probabilities, strict=True) if pair[0] != written]
     return pairs[: len(ids) - 1]
 

@@ -1,1 +1,1 @@
-"""How good captions are."""
+"""Scores of captions."""

@@ -1,9 +1,10 @@
 """BLEU-1 to BLEU-4 of a corpus, as COCO's evaluation computes them.
 
-Papineni, Roukos, Ward and Zhu (2002): the geometric mean of the shares of a candidate's n-grams
-that occur in a reference, each counted at most as often as in the reference that has it most, times
-exp(1 - r/c) where the candidates' length c is below r, the sum of the lengths of the references
-that are closest in length, the shorter one at a tie.
+Papineni, Roukos, Ward and Zhu (2002): the geometric mean of the n-gram precisions times a brevity
+penalty. A precision is the share of a candidate's n-grams that occur in a reference; each n-gram
+counts at most as often as in the reference that has it most. The penalty is exp(1 - r/c) if the
+total length c of the candidates is below r, the sum of the closest reference lengths, the shorter
+one at a tie.
 """
 
 from typing import NamedTuple
@@ -14,19 +15,19 @@ from jaxtyping import Float64, Int64
 from jaxcap.scoring.ngrams import Counted, places_of, starts_of_runs, sum_at
 from jaxcap.scoring.references import References
 
-# The reference adds these, so that nothing is divided by zero.
+# The reference scorer adds these to avoid a division by zero.
 _SMALL, _TINY = 1e-9, 1e-15
 
 
 class Bleu(NamedTuple):
-    """BLEU-1 to BLEU-4."""
+    """BLEU-1 to BLEU-4 of the corpus and of each image."""
 
     corpus: Float64[np.ndarray, "4"]
     images: Float64[np.ndarray, "4 N"]
 
 
 def bleu(candidates: Counted, references: References) -> Bleu:
-    """Score one candidate an image.
+    """Score one candidate per image.
 
     Args:
         candidates: N candidates, counted by `references.index`.
@@ -36,7 +37,7 @@ def bleu(candidates: Counted, references: References) -> Bleu:
     for n, counts in enumerate(candidates.orders, start=1):
         size = references.index.sizes[n - 1]
         keys, most = _most_in_one_reference(references, n)
-        # Unknown n-grams would take numbers of the next image.
+        # Numbers of unknown n-grams would overlap with those of the next image.
         known = counts.gram < size
         image, count = counts.sentence[known], counts.times[known]
         places = places_of(keys, image * size + counts.gram[known])
@@ -58,7 +59,7 @@ def bleu(candidates: Counted, references: References) -> Bleu:
 def _most_in_one_reference(
     references: References, n: int
 ) -> tuple[Int64[np.ndarray, " K"], Int64[np.ndarray, " K"]]:
-    """Pairs of image and n-gram as rising keys, and the largest count in one reference."""
+    """Find pairs of image and n-gram as sorted keys, and the largest count in one reference."""
     counts = references.index.counted.orders[n - 1]
     keys = references.image[counts.sentence] * references.index.sizes[n - 1] + counts.gram
     order = np.argsort(keys)

@@ -1,10 +1,10 @@
 """CIDEr-D, the consensus of a candidate with its references.
 
-Vedantam, Zitnick and Parikh (2015): a sentence is a vector for each n = 1 ... 4 of its n-grams'
+Vedantam, Zitnick and Parikh (2015): for each n = 1 ... 4 a sentence is the vector of its n-gram
 counts, weighted by log(N / df), where df is the number of images with the n-gram in a reference.
-A candidate's score is ten times the mean over n and over its references of the cosine of the two
-vectors, the candidate's counts cut down to the reference's, times exp(-d^2 / (2 sigma^2)) for a
-difference d of the lengths. An n-gram that no reference has counts as if one image had it.
+The score is ten times the mean, over n and over the references, of the cosine of the two vectors,
+with the counts of the candidate clipped to those of the reference, times exp(-d^2 / (2 sigma^2))
+for a length difference of d. For an n-gram in no reference, df is 1.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from jaxcap.scoring.references import References
 
 
 class _Vectors(NamedTuple):
-    """Sentences as vectors of n-grams of one order, E entries in all."""
+    """Sentences as vectors of n-grams of one order, with E entries in total."""
 
     counts: NgramCounts
     weight: Float64[np.ndarray, " E"]
@@ -25,11 +25,11 @@ class _Vectors(NamedTuple):
 
 
 class CiderD:
-    """The scorer for one set of references, whose vectors and frequencies it keeps.
+    """Scorer for one set of references; it keeps their vectors and frequencies.
 
     Args:
-        references: the references of N images. With one image every score is 0, for log(1 / 1) is.
-        sigma: how far lengths may differ, in words.
+        references: the references of N images. With one image every score is 0, as log(1 / 1) is.
+        sigma: scale of the penalty on differences in length, in words.
     """
 
     def __init__(self, references: References, sigma: float = 6.0) -> None:
@@ -48,20 +48,26 @@ class CiderD:
 
         Args:
             candidates: C candidates, counted by `references.index`.
-            images: (C,) the image of each, as its place in `references`; an image may occur often
-                or not at all. By default candidate i is of image i.
+            images: (C,) the place in `references` of the image of each candidate; images may repeat
+                or be absent. By default candidate i is of image i.
+
+        Returns:
+            (C,) scores between 0 and 10.
+
+        Raises:
+            ValueError: the numbers of candidates and images differ.
         """
         if images is None:
             images = np.arange(len(self.references))
         if len(images) != len(candidates.lengths):
             raise ValueError(
-                f"found {len(candidates.lengths)} candidates of {len(images)} images, expected "
-                "one image a candidate"
+                f"found {len(candidates.lengths)} candidates and {len(images)} images, expected "
+                "one image per candidate"
             )
         theirs, first = self.references.index.counted.lengths, self.references.first
-        # Every candidate meets every reference of its image.
+        # Pair every candidate with every reference of its image.
         candidate, reference = _spread(first[images], first[images + 1])
-        # The reference scorer takes a length in pairs of words, so that 0 and 1 words are equal.
+        # The reference scorer counts pairs of words as the length, so 0 and 1 words are equal.
         difference = np.maximum(candidates.lengths[candidate] - 1, 0) - np.maximum(
             theirs[reference] - 1, 0
         )
@@ -94,7 +100,7 @@ class CiderD:
         start: Int64[np.ndarray, " C"],
         pairs: int,
     ) -> Float64[np.ndarray, " P"]:
-        """The products of candidates and references, where `start` + reference is the pair."""
+        """Compute the dot products of all pairs; pair number `start` + reference."""
         first = np.searchsorted(known.counts.sentence, self.references.first)
         candidate, entry = _spread(first[images], first[images + 1])
         size = int(max(ours.counts.gram.max(initial=0), known.counts.gram.max(initial=0))) + 1
@@ -119,7 +125,7 @@ def _inverse_frequencies(references: References, n: int) -> Float64[np.ndarray, 
 def _spread(
     first: Int64[np.ndarray, " C"], stop: Int64[np.ndarray, " C"]
 ) -> tuple[Int64[np.ndarray, " P"], Int64[np.ndarray, " P"]]:
-    """All of the ranges first[i] ... stop[i] in a row: the i, and the members."""
+    """Concatenate the ranges first[i] ... stop[i]; returns the i and the member of each entry."""
     lengths = stop - first
     owner = np.repeat(np.arange(len(first)), lengths)
     skipped = np.repeat(np.cumsum(lengths) - lengths - first, lengths)

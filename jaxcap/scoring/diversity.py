@@ -1,4 +1,4 @@
-"""Measure how varied captions are, whatever they say of the pictures.
+"""Diversity of captions, independent of the pictures.
 
 Distinct-n is the share of different n-grams among all n-grams of the captions (Li, Galley,
 Brockett, Gao and Dolan 2016). A caption is novel if no training caption has the same words.
@@ -16,10 +16,10 @@ _FEWEST = 4
 
 @dataclass(frozen=True)
 class Diversity:
-    """Of a set of captions."""
+    """Diversity of a set of captions."""
 
     captions: int
-    different: int  # captions, repeated ones counted once
+    different: int  # different captions
     mean_length: float  # in words
     vocabulary: int  # different words
     distinct_1: float
@@ -30,11 +30,12 @@ class Diversity:
 def diversity(
     captions: Sequence[Sequence[str]], training: Iterable[Sequence[str]] | None = None
 ) -> Diversity:
-    """Measure captions.
+    """Measure the diversity of captions.
 
     Args:
         captions: each a list of words.
-        training: the captions that the captioner has seen, in the same form.
+        training: the training captions of the captioner, in the same form; without them novelty is
+            not measured.
 
     Raises:
         ValueError: there are no captions.
@@ -60,21 +61,21 @@ def diversity(
 def warn_of_one_caption(
     captions: Sequence[str], features: Float[np.ndarray, "N D"] | None = None
 ) -> None:
-    """Warn where all of at least four different pictures get one caption, and name likely causes.
+    """Warn if at least four different pictures all get the same caption, and name likely causes.
 
     Args:
-        captions: of N pictures.
-        features: of the same pictures, to count equal ones once; all count as different if left
-            out.
+        captions: captions of N pictures.
+        features: features of the same pictures, so that equal pictures count once; by default all
+            pictures count as different.
     """
     if len(captions) < _FEWEST or len(set(captions)) > 1:
         return
     pictures = len(captions) if features is None else len(np.unique(features, axis=0))
     if pictures >= _FEWEST:
         warnings.warn(
-            f"all {pictures} pictures have the same caption, {captions[0]!r}: most often the "
-            "features are not those of the training (another encoder, preprocessing, or order of "
-            "channels or images), or the captioner was hardly trained, or its training diverged",
+            f"all {pictures} pictures have the same caption, {captions[0]!r}: likely causes are "
+            "features unlike those of training (another encoder, preprocessing, or order of "
+            "channels or images), too little training, or training that diverged",
             stacklevel=2,
         )
 

@@ -1,4 +1,4 @@
-"""All that is said of a set of captions, as a table and as JSON."""
+"""Evaluation of a set of captions by all metrics, as a table and as JSON."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,26 +28,26 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Captions, their references, and every score of them."""
+    """Captions, their references, and all metrics."""
 
     captions: Mapping[Any, str]
     references: Mapping[Any, Sequence[str]]
     scores: Scores
     images: ImageScores
-    java: Mapping[str, float]  # METEOR and SPICE, where they could be had
+    java: Mapping[str, float]  # METEOR and SPICE, if they were computed
     diversity: Diversity
-    notes: Sequence[str]  # a sentence for each score that is left out, and its reason
-    urls: Mapping[Any, str]  # of pictures, where they are known
-    truth: TruthReport | None = None  # where the pictures are scenes
+    notes: Sequence[str]  # for each score that is left out, a sentence with the reason
+    urls: Mapping[Any, str]  # URLs of pictures, if known
+    truth: TruthReport | None = None  # None unless the pictures are scenes
 
     def named_scores(self) -> dict[str, float]:
-        """The scores of the corpus by their usual names, in the usual order."""
+        """Return the scores of the corpus by their usual names, in the usual order."""
         found = {name: getattr(self.scores, field) for name, field in _NAMES.items() if field}
         found.update(self.java)
         return {name: found[name] for name in _NAMES if name in found}
 
     def table(self) -> str:
-        """For a terminal."""
+        """Format the metrics for a terminal."""
         rows = [f"{name:<10}{value:.4f}" for name, value in self.named_scores().items()]
         varied = self.diversity
         rows += [
@@ -63,7 +63,7 @@ class Evaluation:
         return "\n".join([*rows, *self.notes])
 
     def as_json(self) -> dict[str, Any]:
-        """The same and more digits, with CIDEr, ROUGE-L and BLEU-4 of each image."""
+        """Convert to JSON values, with all digits, and CIDEr, ROUGE-L and BLEU-4 of each image."""
         per_image = zip(
             self.images.image_ids,
             self.images.cider.tolist(),
@@ -98,18 +98,18 @@ def evaluate(
     urls: Mapping[Any, str] | None = None,
     truth: TruthReport | None = None,
 ) -> Evaluation:
-    """Score captions and measure their variety.
+    """Score captions and measure their diversity.
 
     Args:
-        captions: one for each image.
-        references: for each image its references.
-        java: also compute METEOR and SPICE, where Java and their programs are installed.
-        training: the captions that the captioner has seen, to tell which are novel.
-        urls: of pictures.
-        truth: of the captions, where the pictures are scenes.
+        captions: one caption for each image.
+        references: the references of each image.
+        java: also compute METEOR and SPICE, if Java and their programs are installed.
+        training: the training captions of the captioner, to count the novel captions.
+        urls: URLs of pictures.
+        truth: report on the claims of the captions, if the pictures are scenes.
 
     Raises:
-        ValueError: the two are not about the same images, or an image has no reference.
+        ValueError: captions and references have different images, or an image has no reference.
     """
     scorer = Scorer(references)
     scores, images = scorer.score_images(captions)
@@ -118,7 +118,10 @@ def evaluate(
     varied = diversity(words, seen)
     warn_of_one_caption([" ".join(caption) for caption in words])
     if len(references) == 1:
-        warnings.warn("CIDEr of a single image is 0 whatever the caption", stacklevel=2)
+        warnings.warn(
+            "CIDEr of a single image is 0 for every caption: score two or more images",
+            stacklevel=2,
+        )
     by_java, notes = {}, []
     if java:
         by_java, notes = java_scores(words, scorer.references.by_image())
@@ -132,13 +135,14 @@ def evaluate_results(results: AnyPath, references: AnyPath, *, java: bool = True
 
     Args:
         results: `[{"image_id": 1, "caption": "a cat"}, ...]`.
-        references: `{"annotations": [{"image_id": 1, "caption": "A cat."}, ...]}`; only the images
-            with a caption in `results` take part.
-        java: also compute METEOR and SPICE, where Java and their programs are installed.
+        references: `{"annotations": [{"image_id": 1, "caption": "A cat."}, ...]}`; images without a
+            caption in `results` are left out.
+        java: also compute METEOR and SPICE, if Java and their programs are installed.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is not of its form, or no image has both; the message names the entry.
+        ValueError: a file has another form, or no image has a caption and a reference; the message
+            names the entry.
     """
     results, references = Path(results).expanduser(), Path(references).expanduser()
     captions, file = read_results(results), read_references(references)

@@ -1,8 +1,8 @@
-"""METEOR and SPICE by the reference scorer's own Java programs, where they can run.
+"""METEOR and SPICE by the Java programs of the reference scorer.
 
 Denkowski and Lavie (2014); Anderson, Fernando, Johnson and Gould (2016). The programs come with
-`pycocoevalcap`, whose wrappers wait for ever, or break a pipe, when Java dies. Here every failure
-is a `LeftOut` with one sentence, a silent program is ended after a time, and no score is made up.
+`pycocoevalcap`, whose wrappers hang or break a pipe when Java dies. Here every failure is a
+`LeftOut` with one sentence, and a silent program is killed after a timeout.
 """
 
 import json
@@ -18,21 +18,21 @@ from pathlib import Path
 from jaxcap.scoring.java_process import LeftOut, conversation, failure, free_memory, started
 
 GIB = 1 << 30
-# What the reference gives the two programs; SPICE parses sentences.
+# Heap sizes in the reference scorer; SPICE parses sentences.
 METEOR_MEMORY, SPICE_MEMORY = 2 * GIB, 8 * GIB
 
 
 def java_scores(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> tuple[dict[str, float], list[str]]:
-    """Compute METEOR and SPICE, as far as possible.
+    """Compute METEOR and SPICE, or say why not.
 
     Args:
         candidates: N candidates, each a list of words.
-        references: for each of them its references, each a list of words.
+        references: the references of each candidate, each a list of words.
 
     Returns:
-        The scores by name, and a sentence for each that is left out.
+        The scores by name, and a sentence for each score that is left out.
     """
     scores, notes = {}, []
     for name, scorer in (("METEOR", meteor), ("SPICE", spice)):
@@ -50,19 +50,19 @@ def meteor(
     patience: float = 120.0,
     memory: int = METEOR_MEMORY,
 ) -> float:
-    """METEOR 1.5 of a corpus.
+    """Compute METEOR 1.5 of a corpus.
 
     Args:
         candidates: N candidates, each a list of words.
-        references: for each of them its references.
-        patience: seconds to wait for an answer before the program counts as hung.
+        references: the references of each candidate.
+        patience: seconds to wait for an answer before the program is killed.
         memory: bytes of Java's heap.
 
     Raises:
         LeftOut: there is no Java, no `pycocoevalcap` or too little memory, or the program failed.
     """
     java, folder = _find(memory, "meteor")
-    # The default place of the paraphrases breaks where the path has a space in it.
+    # The default path of the paraphrases breaks if it has a space.
     options = "-jar meteor-1.5.jar - - -stdio -l en -norm -a data/paraphrase-en.gz"
     command = [*java, *options.split()]
     questions = [
@@ -71,7 +71,7 @@ def meteor(
     ]
     with conversation(command, folder, patience) as ask:
         answers = ask(questions, len(questions))
-        # The program answers with a score for each candidate, and then with the corpus's.
+        # The program answers with the score of each candidate, and then that of the corpus.
         scores = ask([" ||| ".join(["EVAL", *answers])], len(questions) + 1)
     with suppress(ValueError):
         if math.isfinite(score := float(scores[-1])):
@@ -86,17 +86,17 @@ def spice(
     timeout: float = 3600.0,
     memory: int = SPICE_MEMORY,
 ) -> float:
-    """SPICE 1.0 of a corpus.
+    """Compute SPICE 1.0 of a corpus.
 
     Args:
         candidates: N candidates, each a list of words.
-        references: for each of them its references.
-        timeout: seconds after which the program is ended.
+        references: the references of each candidate.
+        timeout: seconds after which the program is killed.
         memory: bytes of Java's heap.
 
     Raises:
-        LeftOut: there is no Java, no `pycocoevalcap`, too little memory, or no CoreNLP 3.6.0 beside
-            it, or the program failed.
+        LeftOut: there is no Java, no `pycocoevalcap`, no CoreNLP 3.6.0 in its folder or too little
+            memory, or the program failed.
     """
     java, folder = _find(memory, "spice")
     if not (folder / "lib" / "stanford-corenlp-3.6.0-models.jar").exists():
@@ -119,7 +119,7 @@ def spice(
             try:
                 code = process.wait(timeout)
             except subprocess.TimeoutExpired:
-                raise LeftOut(f"it took more than {timeout:g} seconds and was ended") from None
+                raise LeftOut(f"it took more than {timeout:g} seconds and was killed") from None
             if code or not answered.exists():
                 raise LeftOut(failure("", code, errors))
         return _mean_f(answered)
@@ -137,23 +137,23 @@ def _mean_f(path: Path) -> float:
 
 
 def _line(words: Sequence[str]) -> str:
-    """A sentence in which the programs find neither an end of line nor their own sign."""
+    """Join words to a sentence without line ends and without the programs' separator."""
     return " ".join(" ".join(words).replace("|||", "").split())
 
 
 def _find(memory: int, scorer: str) -> tuple[list[str], Path]:
-    """The start of the command, and the folder of a scorer of `pycocoevalcap`."""
+    """Find the start of the command, and the folder of a scorer of `pycocoevalcap`."""
     java = shutil.which("java")
     if java is None:
-        raise LeftOut("there is no Java; with a java on the PATH it is computed")
+        raise LeftOut("there is no java on the PATH; install Java")
     package = find_spec("pycocoevalcap")
     if package is None or not package.submodule_search_locations:
-        raise LeftOut("pycocoevalcap is not installed; pip install 'jaxcap[eval]' adds it")
+        raise LeftOut("pycocoevalcap is not installed; run pip install 'jaxcap[eval]'")
     free = free_memory()
     if free is not None and free < memory:
         raise LeftOut(
-            f"it needs {memory / GIB:.1f} GiB of memory, and {free / GIB:.1f} GiB are free"
+            f"it needs {memory / GIB:.1f} GiB of memory, but {free / GIB:.1f} GiB are free"
         )
-    # Numbers are read and written alike whatever the user's language.
+    # A fixed language, so that numbers have the same format everywhere.
     options = [f"-Xmx{memory >> 20}m", "-Dfile.encoding=UTF-8", "-Duser.language=en"]
     return [java, *options], Path(list(package.submodule_search_locations)[0], scorer)

@@ -1,4 +1,4 @@
-"""Java programs that are run with suspicion: whatever fails is one sentence, and nothing hangs."""
+"""Java programs run defensively: every failure is one sentence, and nothing hangs."""
 
 import os
 import queue
@@ -15,11 +15,11 @@ _MOMENT = 5.0
 
 
 class LeftOut(Exception):
-    """A score that cannot be had here; the message is a sentence that says why."""
+    """A score cannot be computed; the message is a sentence that says why."""
 
 
 def free_memory() -> int | None:
-    """Bytes that a program could use without swapping, where the system says so."""
+    """Read the bytes that a program can use without swapping; None if the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         found = {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
@@ -32,12 +32,15 @@ def free_memory() -> int | None:
 def started(
     command: list[str], folder: Path, pipes: int
 ) -> Iterator[tuple["subprocess.Popen[bytes]", IO[bytes]]]:
-    """A program, and what it writes to stderr; it has ended when the block is left.
+    """Start a program for a block, and kill it at the end if it still runs.
 
     Args:
         command: the program and its arguments.
-        folder: where it runs.
-        pipes: what its stdin and stdout are, as `subprocess` names it.
+        folder: working directory of the program.
+        pipes: its stdin and stdout, `subprocess.PIPE` or `subprocess.DEVNULL`.
+
+    Yields:
+        The process, and the file of its stderr.
     """
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -46,7 +49,7 @@ def started(
             stdin=pipes,
             stdout=pipes,
             stderr=errors,
-            # A `java` that is a script may leave children, which end with its group only.
+            # A `java` that is a script may leave children, which are killed with its group.
             start_new_session=True,
         )
         try:
@@ -56,7 +59,7 @@ def started(
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    # The number of a program that has been waited for may be another's by now.
+    # After the wait the process id may be that of another program.
     if process.returncode is not None:
         return
     if hasattr(os, "killpg"):
@@ -70,16 +73,16 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def conversation(
     command: list[str], folder: Path, patience: float
 ) -> Iterator[Callable[[list[str], int], list[str]]]:
-    """A program to which lines are written and which answers by lines.
+    """Start a program that reads lines and answers by lines, for a block.
 
     Args:
         command: the program and its arguments.
-        folder: where it runs.
+        folder: working directory of the program.
         patience: seconds to wait for an answer.
 
     Yields:
-        `ask(questions, expected)`, which writes lines and waits for as many answers as expected.
-        It raises `LeftOut` where the program ends before or says nothing for too long.
+        `ask(questions, expected)`, which writes lines and waits for the expected number of answers.
+        It raises `LeftOut` if the program ends early or does not answer in time.
     """
     with started(command, folder, subprocess.PIPE) as (process, errors):
         heard: queue.Queue[str | None] = queue.Queue()
@@ -87,7 +90,7 @@ def conversation(
         threads[0].start()
 
         def ask(questions: list[str], expected: int) -> list[str]:
-            # A writer of its own, for else both sides could wait for the other to read.
+            # A thread writes, since otherwise both sides could wait for the other to read.
             speaker = threading.Thread(target=_speak, args=(process.stdin, questions), daemon=True)
             threads.append(speaker)
             speaker.start()
@@ -97,7 +100,7 @@ def conversation(
                     answer = heard.get(timeout=patience)
                 except queue.Empty:
                     raise LeftOut(
-                        f"it said nothing for {patience:g} seconds and was ended"
+                        f"it gave no answer for {patience:g} seconds and was killed"
                     ) from None
                 if answer is None:
                     with suppress(subprocess.TimeoutExpired):
@@ -113,7 +116,7 @@ def conversation(
             _end(process)
             for thread in threads:
                 thread.join(_MOMENT)
-            # To close a pipe that a thread still holds would wait for it.
+            # Closing a pipe that a thread still uses would block.
             if not any(thread.is_alive() for thread in threads):
                 for pipe in (process.stdin, process.stdout):
                     with suppress(OSError):
@@ -122,7 +125,7 @@ def conversation(
 
 
 def _speak(stdin: IO[bytes], lines: list[str]) -> None:
-    # That the program has ended is for the listener to tell.
+    # The listener reports that the program has ended.
     with suppress(OSError, ValueError):
         stdin.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
         stdin.flush()
@@ -136,16 +139,16 @@ def _listen(stdout: IO[bytes], heard: "queue.Queue[str | None]") -> None:
 
 
 def failure(when: str, code: int | None, errors: IO[bytes]) -> str:
-    """What a program that has ended had to say, and which Java it was.
+    """Describe the failure of a program: its exit code, its error and the version of Java.
 
     Args:
-        when: how far it had come.
+        when: its progress, as text that starts with a space, or "".
         code: its exit code, None if it still runs.
-        errors: what it wrote to stderr.
+        errors: file of its stderr.
     """
     errors.seek(0)
     lines = errors.read().decode("utf-8", "replace").splitlines()
-    # The lines below the first of a Java error are its trace.
+    # The first line of a Java error is the message; the others are its trace.
     said = next((line.strip() for line in lines if "rror" in line or "xception" in line), "")
     said = said or (lines[-1].strip() if lines else "nothing on stderr")
     ended = "closed its output" if code is None else f"ended with code {code}"

@@ -1,8 +1,8 @@
-"""Counts of n-grams in many sentences at once, on which BLEU and CIDEr-D rest.
+"""Counts of n-grams in many sentences at once, for BLEU and CIDEr-D.
 
-Words are numbered, and an n-gram is numbered by the pair of the number of its first n-1 words and
-that of its last, which fits 64 bits whatever the vocabulary, so that two n-grams never share a
-number. All else is sorting.
+Words are numbered. An n-gram is numbered by the pair of the number of its first n-1 words and that
+of its last word. The pair fits in 64 bits for every vocabulary, so two n-grams never share a
+number. The counts come from sorting.
 """
 
 from collections.abc import Sequence
@@ -14,42 +14,42 @@ from jaxtyping import Float64, Int64, Shaped
 
 
 class NgramCounts(NamedTuple):
-    """How often each n-gram of one order occurs in each sentence, E pairs in all."""
+    """Counts of each n-gram of one order in each sentence, E pairs in total."""
 
-    sentence: Int64[np.ndarray, " E"]  # rising
-    gram: Int64[np.ndarray, " E"]  # rising within a sentence
+    sentence: Int64[np.ndarray, " E"]  # sorted
+    gram: Int64[np.ndarray, " E"]  # sorted within a sentence
     times: Int64[np.ndarray, " E"]  # at least 1
 
 
 class Counted(NamedTuple):
-    """S sentences, counted."""
+    """Counts of S sentences."""
 
     lengths: Int64[np.ndarray, " S"]  # in words
     orders: tuple[NgramCounts, ...]  # for n = 1, 2, ...
 
 
 class NgramIndex:
-    """Numbers for the n-grams of some sentences, under which other sentences can be counted.
+    """Numbers of the n-grams of some sentences, used to count other sentences.
 
     Args:
         sentences: lists of words. A word with a blank inside, as the tokenizer makes of "1 1/2",
-            counts as several, as it does in the reference scorer.
+            counts as several, as in the reference scorer.
         orders: the largest n.
 
     Attributes:
-        counted: the sentences themselves.
-        sizes: for n = 1, 2, ..., how many n-grams are known; their numbers are below that.
+        counted: counts of the sentences themselves.
+        sizes: number of known n-grams for n = 1, 2, ...; their numbers are below it.
     """
 
     def __init__(self, sentences: Sequence[Sequence[str]], orders: int = 4) -> None:
         self._words: dict[str, int] = {}
-        # For n = 2, 3, ...: the known pairs, rising. A pair's place is the n-gram's number.
+        # For n = 2, 3, ...: the known pairs, sorted. The place of a pair numbers its n-gram.
         self._pairs: list[Int64[np.ndarray, " G"]] = [np.empty(0, np.int64)] * (orders - 1)
         self.counted = self._count(sentences, self._words)
         self.sizes = (len(self._words), *map(len, self._pairs))
 
     def count(self, sentences: Sequence[Sequence[str]]) -> Counted:
-        """Count the n-grams of other sentences; those not known are numbered from `sizes` on.
+        """Count the n-grams of other sentences; unknown n-grams are numbered from `sizes` on.
 
         Args:
             sentences: lists of words.
@@ -77,17 +77,17 @@ class NgramIndex:
 def number_words(
     sentences: Sequence[Sequence[str]], numbers: dict[str, int], split_blanks: bool = False
 ) -> tuple[Int64[np.ndarray, " S"], Int64[np.ndarray, " K"]]:
-    """Number the words of S sentences.
+    """Convert the words of S sentences to numbers.
 
     Args:
         sentences: lists of words.
-        numbers: the numbers of words; those that it lacks are added.
-        split_blanks: take a word with a blank inside for several.
+        numbers: the numbers of words; new words are added.
+        split_blanks: split words with a blank inside.
 
     Returns:
-        The sentences' lengths, and the numbers of all their words in a row.
+        The lengths of the sentences, and the numbers of all their words, concatenated.
     """
-    # The loops over all words run inside these functions, several times as fast as in Python.
+    # The loops over all words run inside these functions, several times faster than in Python.
     new = dict.fromkeys(chain.from_iterable(sentences)).keys() - numbers.keys()
     if split_blanks and any(word.split() != [word] for word in new):
         return number_words([" ".join(sentence).split() for sentence in sentences], numbers)
@@ -98,12 +98,12 @@ def number_words(
 
 
 def starts_of_runs(keys: Int64[np.ndarray, " K"]) -> Int64[np.ndarray, " D"]:
-    """Where each run of equal keys begins."""
+    """Find where each run of equal keys begins."""
     return np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
 
 
 def distinct(keys: Int64[np.ndarray, " K"]) -> Int64[np.ndarray, " D"]:
-    """The different keys, rising. `np.unique` hashes, which is many times as slow here."""
+    """Find the different keys, sorted; many times faster here than the hashing `np.unique`."""
     keys = np.sort(keys)
     return keys[starts_of_runs(keys)]
 
@@ -111,7 +111,7 @@ def distinct(keys: Int64[np.ndarray, " K"]) -> Int64[np.ndarray, " D"]:
 def places_of(
     known: Int64[np.ndarray, " G"], keys: Int64[np.ndarray, " K"]
 ) -> Int64[np.ndarray, " K"]:
-    """The place of each key in the rising array `known`, or -1 where it is not there."""
+    """Find the place of each key in the sorted array `known`, or -1 if it is absent."""
     if not len(known):
         return np.full(len(keys), -1)
     places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
@@ -122,14 +122,14 @@ def sum_at(
     places: Int64[np.ndarray, " K"], values: Shaped[np.ndarray, " K"], length: int
 ) -> Float64[np.ndarray, " length"]:
     """Sum values by place."""
-    # Without values np.bincount would give integers.
+    # Without values np.bincount returns integers.
     return np.bincount(places, values, length).astype(np.float64, copy=False)
 
 
 def _look_up(
     known: Int64[np.ndarray, " G"], keys: Int64[np.ndarray, " K"]
 ) -> Int64[np.ndarray, " K"]:
-    """Number keys by their places in `known`, and those not there from its length on."""
+    """Convert keys to their places in `known`; absent keys are numbered from its length on."""
     grams = places_of(known, keys)
     new = grams < 0
     grams[new] = len(known) + np.unique(keys[new], return_inverse=True)[1]

@@ -9,16 +9,16 @@ from jaxcap.scoring.ngrams import NgramIndex
 
 
 class References:
-    """The references of N images, R in all.
+    """The references of N images, R in total.
 
     Args:
-        references: for each image its references, each a list of words.
+        references: the references of each image, each a list of words.
 
     Attributes:
         sentences: the R references, image by image.
-        first: (N + 1,) the first reference of each image, and R.
-        image: (R,) the image of each reference.
-        index: their n-grams up to n = 4.
+        first: (N + 1,) index of the first reference of each image, and R.
+        image: (R,) index of the image of each reference.
+        index: n-grams of the references up to n = 4.
 
     Raises:
         ValueError: there is no image, or one has no reference.
@@ -37,7 +37,7 @@ class References:
         self.index = NgramIndex(self.sentences)
 
     def by_image(self) -> list[list[Sequence[str]]]:
-        """The references of each image."""
+        """Return the references of each image."""
         first = self.first.tolist()
         return [self.sentences[a:b] for a, b in pairwise(first)]
 

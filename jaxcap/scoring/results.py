@@ -1,9 +1,9 @@
-"""COCO's files of results and of references, read with suspicion.
+"""COCO's files of results and of references, checked when read.
 
-Results are a list `[{"image_id": 1, "caption": "a cat"}, ...]`, one entry an image; references an
-object `{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}, ...]}`, any number an image.
-What would make a wrong score is one ValueError that names the file and the entry; what can be
-scored all the same is one warning with a count.
+Results are a list `[{"image_id": 1, "caption": "a cat"}, ...]`, one entry per image. References are
+an object `{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}, ...]}`, any number per
+image. A fault that would change a score is a ValueError that names the file and the entry. A fault
+that does not is one warning with a count.
 """
 
 import json
@@ -23,11 +23,11 @@ _REFERENCES_FORM = '{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat.
 
 @dataclass(frozen=True)
 class ReferenceFile:
-    """What a file of references holds."""
+    """Contents of a file of references."""
 
-    captions: dict[int, list[str]]  # by image, none empty
-    urls: dict[int, str]  # of the images that have one
-    names: dict[int, str]  # of the images' files, where they are given
+    captions: dict[int, list[str]]  # by image, at least one each
+    urls: dict[int, str]  # by image, if given
+    names: dict[int, str]  # names of the images' files, if given
 
 
 def read_results(path: AnyPath) -> dict[int, str]:
@@ -35,19 +35,19 @@ def read_results(path: AnyPath) -> dict[int, str]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not of the form above, empty, or has an image twice.
+        ValueError: the file has another form, is empty, or has an image twice.
     """
     value = read_json_value(path)
     if isinstance(value, dict) and "annotations" in value:
         raise ValueError(
             f"{path}: is a file of references, expected results {_RESULTS_FORM}; "
-            "were `results` and `references` exchanged?"
+            "did you swap `results` and `references`?"
         )
     captions: dict[int, str] = {}
     for where, image, caption in _entries(path, value, "", _RESULTS_FORM):
         if image in captions:
             raise ValueError(
-                f"{path}: {where} is the second caption of image {image}, expected one an image"
+                f"{path}: {where} is the second caption of image {image}, expected one per image"
             )
         captions[image] = caption
     if not captions:
@@ -62,13 +62,13 @@ def read_references(path: AnyPath) -> ReferenceFile:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not of the form above, empty, or has an annotation's id twice.
+        ValueError: the file has another form, is empty, or has an annotation id twice.
     """
     value = read_json_value(path)
     if isinstance(value, list):
         raise ValueError(
             f"{path}: is a file of results, expected references {_REFERENCES_FORM}; "
-            "were `results` and `references` exchanged?"
+            "did you swap `results` and `references`?"
         )
     if not isinstance(value, dict) or "annotations" not in value:
         found = quote(sorted(value)) if isinstance(value, dict) else type(value).__name__
@@ -82,7 +82,7 @@ def read_references(path: AnyPath) -> ReferenceFile:
     _check_ids(path, annotations)
     if empty := sum(not caption.strip() for image in captions.values() for caption in image):
         warnings.warn(
-            f"{path}: {empty} references are empty; they count as references of no words, as in "
+            f"{path}: {empty} references are empty; they count as references without words, as in "
             "the reference scorer",
             stacklevel=2,
         )
@@ -92,7 +92,7 @@ def read_references(path: AnyPath) -> ReferenceFile:
 
 
 def write_results(path: AnyPath, captions: Mapping[int, str]) -> None:
-    """Write one caption for each image, as `read_results` reads them."""
+    """Write one caption for each image, in the form that `read_results` reads."""
     entries = [{"image_id": image, "caption": caption} for image, caption in captions.items()]
     with replacing(path) as partial:
         partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
@@ -104,25 +104,31 @@ def match(
     results_path: AnyPath,
     path: AnyPath,
 ) -> dict[int, list[str]]:
-    """The references of the images that have a caption, in the order of the captions.
+    """Find the references of the images that have a caption, in the order of the captions.
 
-    Captions of images without references are taken out of `captions`, with a warning.
+    Captions of images without references are removed from `captions`, with a warning.
+
+    Args:
+        captions: caption of each image; changed in place.
+        references: references of each image.
+        results_path: file of the captions, for messages.
+        path: file of the references, for messages.
 
     Raises:
-        ValueError: no image has both.
+        ValueError: no image has a caption and a reference.
     """
     lacking = [image for image in captions if image not in references]
     if len(lacking) == len(captions):
         raise ValueError(
-            f"no image of {results_path} has a reference in {path}: it has the images "
-            f"{_some(captions)} and the references are of {_some(references)}"
+            f"no image of {results_path} has a reference in {path}: the captions are of the images "
+            f"{_some(captions)} and the references of {_some(references)}"
         )
     for image in lacking:
         del captions[image]
     if lacking:
         warnings.warn(
-            f"{results_path}: {len(lacking)} captions are of images without references and are "
-            f"left out, first image {lacking[0]}",
+            f"{results_path}: {len(lacking)} captions of images without references are left out, "
+            f"first image {lacking[0]}",
             stacklevel=2,
         )
     if missing := len(references.keys() - captions.keys()):
@@ -136,7 +142,7 @@ def match(
 
 
 def _entries(path: AnyPath, value: Any, name: str, form: str) -> Iterator[tuple[str, int, str]]:
-    """Place, image and caption of each entry."""
+    """Iterate over the place, image and caption of each entry."""
     if not isinstance(value, list):
         found = type(value).__name__
         raise ValueError(f"{path}: {name or 'it'} is a {found}, expected the form {form}")
@@ -173,13 +179,13 @@ def _check_ids(path: AnyPath, annotations: list[dict[str, Any]]) -> None:
         number = annotation.get("id")
         if isinstance(number, int | str) and seen.setdefault(number, i) != i:
             raise ValueError(
-                f"{path}: annotations[{i}] has the id {quote(number)} of "
-                f"annotations[{seen[number]}] once more; was a part of the file joined to it twice?"
+                f"{path}: annotations[{i}] repeats the id {quote(number)} of "
+                f"annotations[{seen[number]}]; was a part of the file appended twice?"
             )
 
 
 def _texts(images: Any, fields: tuple[str, ...]) -> dict[int, str]:
-    """The first of some fields that each image has; none has to be there."""
+    """Find the first of some fields that each image has; images without any are left out."""
     found = {}
     for image in images if isinstance(images, list) else []:
         if isinstance(image, dict) and isinstance(image.get("id"), int):

@@ -1,4 +1,4 @@
-"""The scores of a set of captions that need nothing but Python: BLEU, ROUGE-L and CIDEr-D."""
+"""The scores that need only Python: BLEU, ROUGE-L and CIDEr-D."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from jaxcap.text.tokenizer import tokenize
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a corpus, each between 0 and 1, CIDEr between 0 and 10."""
+    """Scores of a corpus, between 0 and 1; CIDEr is between 0 and 10."""
 
     bleu_1: float
     bleu_2: float
@@ -28,7 +28,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class ImageScores:
-    """The same for each of N images, in the order of the references."""
+    """Scores of each of N images, in the order of the references."""
 
     image_ids: tuple[Any, ...]
     bleu: Float64[np.ndarray, "4 N"]
@@ -37,16 +37,19 @@ class ImageScores:
 
 
 class Scorer:
-    """Score captions against references that are tokenized and counted once.
+    """Scores captions against references, which are tokenized and counted once.
 
-        Scorer({"a.jpg": ["A cat sits."]}).score({"a.jpg": "a cat"}).bleu_1
+    >>> scorer = Scorer({"a.jpg": ["A cat sits.", "A cat."], "b.jpg": ["Two dogs run."]})
+    >>> scores = scorer.score({"a.jpg": "a cat", "b.jpg": "two dogs"})
+    >>> round(scores.bleu_1, 3), round(scores.rouge_l, 3)
+    (0.779, 0.886)
 
     Args:
-        references: for each image its references, as people write them; the ids of images are any
-            hashable values.
+        references: references of each image, as people write them; image ids are any hashable
+            values.
 
     Raises:
-        ValueError: there is no image, or one has no reference.
+        ValueError: there is no image, or an image has no reference.
     """
 
     def __init__(self, references: Mapping[Any, Sequence[str]]) -> None:
@@ -66,7 +69,7 @@ class Scorer:
         """Score one caption of every image.
 
         Args:
-            candidates: a caption for each image of the references, as a sentence.
+            candidates: the caption of each image of the references, a sentence.
 
         Raises:
             ValueError: the images are not those of the references.
@@ -74,7 +77,7 @@ class Scorer:
         return self.score_images(candidates)[0]
 
     def score_images(self, candidates: Mapping[Any, str]) -> tuple[Scores, ImageScores]:
-        """Score as `score` does, and each image by itself too."""
+        """Score as `score` does, and each image separately too."""
         self._check_images(candidates)
         words = [tokenize(candidates[image]) for image in self.image_ids]
         counted = self.references.index.count(words)
@@ -87,17 +90,22 @@ class Scorer:
         return scores, images
 
     def rewards(self, images: Sequence[Any], captions: Sequence[str]) -> Float64[np.ndarray, " C"]:
-        """CIDEr-D of any captions, such as several samples of an image.
+        """Compute CIDEr-D of any captions, such as several samples of an image.
 
         Args:
-            images: the image of each of C captions; they may repeat.
-            captions: as sentences.
+            images: the image of each of C captions; images may repeat.
+            captions: C captions, as sentences.
+
+        Returns:
+            (C,) scores between 0 and 10.
 
         Raises:
-            ValueError: an image has no references here, or the lengths differ.
+            ValueError: an image has no references, or the lengths differ.
         """
         if unknown := [image for image in images if image not in self._places]:
-            raise ValueError(f"image {unknown[0]} has no references among {len(self._places)}")
+            raise ValueError(
+                f"image {unknown[0]} is not one of the {len(self._places)} images with references"
+            )
         counted = self.references.index.count([tokenize(caption) for caption in captions])
         return self.cider(counted, np.array([self._places[i] for i in images], np.int64))
 
@@ -116,10 +124,10 @@ def score(candidates: Mapping[Any, str], references: Mapping[Any, Sequence[str]]
     """Score captions as COCO's evaluation does, tokenizer included.
 
     Args:
-        candidates: one caption for each image, as a sentence.
-        references: for each image its references, as people write them.
+        candidates: one caption for each image, a sentence.
+        references: references of each image, as people write them.
 
     Raises:
-        ValueError: the two are not about the same images, or an image has no reference.
+        ValueError: the two have different images, or an image has no reference.
     """
     return Scorer(references).score(candidates)

@@ -1,4 +1,4 @@
-"""The best and the worst captions by CIDEr on one HTML page, with their pictures in it."""
+"""The best and the worst captions by CIDEr on one HTML page, with their pictures."""
 
 import base64
 from html import escape
@@ -23,27 +23,27 @@ _STYLE = (
 
 
 class BestAndWorst(NamedTuple):
-    """Places of captions in an evaluation, the very best and the very worst first."""
+    """Places of captions in an evaluation, the best and the worst first."""
 
     best: list[int]
     worst: list[int]
 
 
 def best_and_worst(evaluation: Evaluation, num: int) -> BestAndWorst:
-    """Find the `num` best and the `num` worst captions by CIDEr; none is in both lists."""
+    """Find the `num` best and the `num` worst captions by CIDEr; no caption is in both lists."""
     order = np.argsort(evaluation.images.cider, kind="stable")[::-1].tolist()
     half = max(1, len(order) // 2)
     return BestAndWorst(order[: min(num, half)], order[::-1][: min(num, len(order) - half)])
 
 
 def make_sheet(evaluation: Evaluation, num: int = 20) -> str:
-    """An HTML page with the `num` best and worst captions over their references.
+    """Make an HTML page with the `num` best and worst captions and their references.
 
-    Pictures on the network are linked to; those of scenes and files are part of the page, made
-    small, and where one cannot be opened the reason stands in its place.
+    Pictures on the network are linked. Pictures of scenes and files are embedded as thumbnails. If
+    a picture cannot be opened, the page shows the reason.
 
     Args:
-        evaluation: the captions and their scores; pictures are found by its `urls`.
+        evaluation: the captions and their scores; its `urls` locate the pictures.
         num: captions in each of the two lists.
     """
     best, worst = best_and_worst(evaluation, num)
@@ -60,10 +60,10 @@ def make_sheet(evaluation: Evaluation, num: int = 20) -> str:
 
 
 def write_sheet(evaluation: Evaluation, path: AnyPath, num: int = 20) -> None:
-    """Write the sheet to a file, whole or not at all.
+    """Write the page to a file atomically.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     page = make_sheet(evaluation, num)
     with replacing(path) as partial:

@@ -1,8 +1,8 @@
-"""Images of a split with their references: what a captioner is evaluated on.
+"""Images of a split with their references, to evaluate captioners.
 
-The word ids of a data set are its captions as a captioner can say them: rare words are `<UNK>`, and
-long captions are cut. Scores that can be compared are against captions as people wrote them, which
-`jaxcap.prepare` keeps beside the ids.
+The word ids of a data set are its captions in the words of the captioner: rare words are `<UNK>`,
+and long captions are cut. Comparable scores need the captions as people wrote them, which
+`jaxcap.prepare` writes with the ids.
 """
 
 import unicodedata
@@ -33,8 +33,8 @@ class SplitReferences(NamedTuple):
     """The references of some images of a split.
 
     Attributes:
-        captions: by row of the split's features.
-        source: where they come from, in words.
+        captions: references by row of the split's features.
+        source: description of their source.
     """
 
     captions: dict[int, list[str]]
@@ -47,7 +47,7 @@ class SplitImages:
 
     Attributes:
         data: the data set.
-        split: name of the split, a loaded one.
+        split: name of a loaded split.
         rows: (K,) rows of its features, all with captions.
     """
 
@@ -64,8 +64,8 @@ class SplitImages:
         Args:
             data: the data set.
             split: name of the split.
-            num: how many; all, in order, if left out or if there are no more.
-            key: random key of the choice; that of seed 0 if left out.
+            num: number of images; by default, or if there are no more, all in order.
+            key: random key of the choice; that of seed 0 by default.
         """
         images = data.splits[split]
         key = jax.random.key(0) if key is None else key
@@ -74,22 +74,22 @@ class SplitImages:
 
     @property
     def image(self) -> Image:
-        """The images, as a captioner sees them."""
+        """The images, as input of a captioner."""
         images = self.data.splits[self.split].images
-        # Features of a whole split may be too large for a copy.
+        # The features of a whole split may be too large to copy.
         whole = np.array_equal(self.rows, np.arange(images.num))
         return images if whole else images.at(self.rows)
 
     @property
     def urls(self) -> dict[int, str]:
-        """The URL of each image, where the data set has them."""
+        """The URL of each image by row; empty if the data set has none."""
         urls = self.data.splits[self.split].urls
         if not len(urls):
             return {}
         return {row: bytes(urls[row]).decode("utf-8", "replace") for row in self.rows.tolist()}
 
     def spelled(self) -> dict[int, list[str]]:
-        """Spell the captions of each image from the word ids, each caption once."""
+        """Convert the word ids of each image to its captions, each caption once."""
         sentences = references_of(self.data.splits[self.split], self.rows, self.data.vocabulary)
         return dict(zip(self.rows.tolist(), sentences, strict=True))
 
@@ -97,13 +97,13 @@ class SplitImages:
         """Find the references of the images.
 
         Args:
-            file: references in COCO's form, with rows of the split's features as image ids; if left
-                out those of the data folder, and where it has none the word ids, spelled out.
+            file: references in COCO's form, with rows of the split's features as image ids. The
+                default is the references in the data folder, or else the captions of the word ids.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is not of that form, has an image that the split lacks, lacks one,
-                or names another picture than the split does.
+            ValueError: the file has another form, has an image that the split lacks, lacks an
+                image, or names another picture than the split.
         """
         folder = self.data.folder
         if file is None and folder is not None and (folder / references_file(self.split)).exists():
@@ -118,13 +118,13 @@ class SplitImages:
             unknown = sum(UNK in text.split() for text in texts)
             source += (
                 f", where rare words are {UNK} (in {unknown:,} of {len(texts):,} captions) and "
-                "long captions are cut: to compare scores with others', name the captions as "
-                "written by `references`"
+                "long captions are cut: for scores that compare with published ones, give the "
+                "original captions by `references`"
             )
         return SplitReferences(captions, source)
 
     def truth(self, captions: Mapping[int, str]) -> TruthReport | None:
-        """Check every claim of a caption for each image; None where the pictures are no scenes."""
+        """Check every claim of a caption for each image; None unless the pictures are scenes."""
         if not knows_truth(self.data):
             return None
         urls = self.urls
@@ -138,15 +138,15 @@ class SplitImages:
         training: Iterable[str] | None = None,
         java: bool = True,
     ) -> Evaluation:
-        """Evaluate a caption for each image, with its truth where the data set knows it.
+        """Evaluate a caption for each image, and its claims if the pictures are scenes.
 
         Args:
-            captions: by row of the split's features.
-            references: of the same images; those of `references()` if left out.
-            training, java: as `jaxcap.scoring.evaluation.evaluate` takes them.
+            captions: captions by row of the split's features.
+            references: references of the same images; `references()` by default.
+            training, java: as in `jaxcap.scoring.evaluation.evaluate`.
 
         Raises:
-            ValueError: the two are not about the same images.
+            ValueError: captions and references have different images.
         """
         return evaluate(
             captions,
@@ -166,11 +166,11 @@ class SplitImages:
                 raise ValueError(f"{file}: has image {image}, expected 0 to {count - 1}; {remedy}")
         for image in self.rows.tolist():
             if image not in found:
-                raise ValueError(f"{file}: has no caption of image {image}; {remedy}")
+                raise ValueError(f"{file}: has no caption for image {image}; {remedy}")
             theirs, ours = references.names.get(image), _file_name(split, image)
             if theirs and ours and _last_part(theirs) != _last_part(ours):
                 raise ValueError(
-                    f"{file}: has {theirs} as image {image}, which is {ours}; {remedy}"
+                    f"{file}: has {theirs} as image {image}, expected {ours}; {remedy}"
                 )
         captions = {image: found[image] for image in self.rows.tolist()}
         if _is_of_characters(self.data.vocabulary):
@@ -179,13 +179,13 @@ class SplitImages:
 
 
 def knows_truth(data: Dataset) -> bool:
-    """Whether the pictures of a data set are scenes, whatever its features are made of."""
+    """Whether the pictures of a data set are scenes, for any features."""
     urls = [split.urls[0] for split in data.splits.values() if len(split.urls)]
     return bool(urls) and all(url.startswith(b"scenes://") for url in urls)
 
 
 def _file_name(split: Split, image: int) -> str | None:
-    """The file that an image was read from, where the split says so."""
+    """Return the file of an image, or None if the split does not have it."""
     url = split.urls[image].decode("utf-8", "replace") if len(split.urls) else ""
     return unquote(urlsplit(url).path) if url.startswith("file://") else None
 
@@ -195,7 +195,7 @@ def _last_part(name: str) -> str:
 
 
 def _is_of_characters(vocabulary: Vocabulary) -> bool:
-    """Whether captions are told as characters, which has to be done with references too."""
+    """Whether captions are split into characters; references must then be split too."""
     words: Sequence[str] = vocabulary.idx_to_word[_NUM_SPECIAL:]
     return bool(words) and max(map(len, words)) == 1
 

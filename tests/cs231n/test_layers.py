@@ -152,15 +152,15 @@ def test_sampling_follows_the_parameters():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(IndexError, match="x holds ids from -1 to 5, expected 0 to 4"):
+    with pytest.raises(IndexError, match="`x` holds ids from -1 to 5, expected 0 to 4"):
         rnn_layers.word_embedding_forward(np.array([[-1, 5]]), randn(5, 3))
-    with pytest.raises(IndexError, match="y holds ids from 9 to 9"):
+    with pytest.raises(IndexError, match="`y` holds ids from 9 to 9"):
         rnn_layers.temporal_softmax_loss(randn(1, 1, 9), np.array([[9]]), np.array([[True]]))
-    with pytest.raises(IndexError, match="captions holds ids from 0 to 5"):
+    with pytest.raises(IndexError, match="`captions` holds ids from 0 to 5"):
         CaptioningRNN(WORDS, 6, 5, 4).loss(randn(1, 6), np.array([[0, 5]]))
-    with pytest.raises(TypeError, match="captions has type float64, expected integers"):
+    with pytest.raises(TypeError, match="`captions` has type float64, expected integers"):
         check_ids(np.array([[0.0, 1.0]]), 5, "captions")
-    with pytest.raises(ValueError, match="cell_type must be one of lstm, rnn, got gru"):
+    with pytest.raises(ValueError, match="`cell_type` must be one of lstm, rnn, got gru"):
         CaptioningRNN(WORDS, 6, cell_type="gru")
     with pytest.raises(ValueError, match="lacks <NULL>"):
         CaptioningRNN({"cat": 0}, 6)
@@ -179,5 +179,5 @@ def test_numerical_gradients_put_back_what_they_change(capsys):
     np.testing.assert_array_equal(x, before)
     grad_check_sparse(lambda x: np.sum(x**3), x, 3 * x**2, num_checks=4)
     assert len(capsys.readouterr().out.splitlines()) == 4
-    with pytest.raises(ValueError, match="x has type int64, expected floats"):
+    with pytest.raises(ValueError, match="`x` has type int64, expected floats"):
         eval_numerical_gradient_array(lambda x: x, np.arange(3), 1.0)

@@ -72,7 +72,7 @@ def test_a_missing_folder_is_named_with_what_names_it(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXCAP_DATA", str(tmp_path / "gone"))
     with pytest.raises(FileNotFoundError, match=r"gone: no such folder; JAXCAP_DATA names"):
         load_coco_data()
-    with pytest.raises(ValueError, match="max_train is 0, expected at least 1"):
+    with pytest.raises(ValueError, match="`max_train` is 0, expected at least 1"):
         load_coco_data(max_train=0)
 
 

@@ -150,5 +150,5 @@ def test_what_does_not_fit_is_refused():
         decode((captioner, smaller), image, Greedy(), Rules())
     with pytest.raises(ValueError, match="`batch_size` must be at least 1, got 0"):
         captioner.hypotheses(features(2), batch_size=0)
-    with pytest.raises(ValueError, match="needs random keys: give `key`"):
+    with pytest.raises(ValueError, match="needs a random key: give `key`"):
         captioner.decode(features(2), Sampling())

@@ -24,13 +24,16 @@ def config(cell, **changes):
         ("os.path.join", "neither a .*Cell nor a subclass"),
         ("flax.linen.ConvLSTMCell", r"cannot be made as ConvLSTMCell\(features=8\) .*kernel_size"),
         ("flax.linen.RNNCellBase", "cannot be made as RNNCellBase"),
-        ("own_cells:Broken", "failed, RuntimeError: this cell is broken"),
-        ("own_cells:Normed", "has the variables batch_stats, expected params alone"),
-        ("own_cells:Noisy", "failed, InvalidRngError"),
+        ("own_cells:Broken", "failed with RuntimeError: this cell is broken"),
+        ("own_cells:Normed", "has the variables batch_stats, expected only params"),
+        ("own_cells:Noisy", "failed with InvalidRngError"),
         ("own_cells:Wide", r"output is float32\[2, 16\], expected an array of shape \(2, 8\)"),
         ("own_cells:Growing", r"float32\[2, 8\] from initialize_carry and \(float32\[2, 8\], "),
         ("own_cells:RowsLast", r"for 2 rows holds int32\[7\], expected the rows first"),
-        ("own_cells:Anonymous", r"has no arrays that it also returns .* as `\(c, h\), h`"),
+        (
+            "own_cells:Anonymous",
+            r"no arrays of its carry .* are also its output.* as `\(c, h\), h`",
+        ),
         ("own_cells:WideState", r"hidden state is float32\[2, 9\], expected an array of shape"),
     ],
 )
@@ -48,7 +51,7 @@ def wider(a, carry):
     ("change", "message"),
     [
         ({"gates": 0}, "its gates are 0, expected a whole number, at least 1"),
-        ({"start": lambda: 0}, r"start\(h0\) failed, TypeError"),
+        ({"start": lambda: 0}, r"start\(h0\) failed with TypeError"),
         ({"start": lambda h0: h0}, r"gives float32\[2, 8\], expected a NamedTuple with .* as h"),
         ({"start": lambda h0: RNNCarry(h0[:, 1:])}, r"the h float32\[2, 7\], expected float32"),
         (
@@ -60,7 +63,7 @@ def wider(a, carry):
             {"update": wider},
             r"carry is RNN.* from start and RNN.* after update, expected",
         ),
-        ({"update": lambda a, carry: (carry, a @ a)}, r"update\(a, carry\) failed, TypeError"),
+        ({"update": lambda a, carry: (carry, a @ a)}, r"update\(a, carry\) failed with TypeError"),
         (
             {"pull_back": lambda saved, before, after, dafter: (dafter.h, dafter)},
             r"pull_back\(saved, before, after, dafter\) gives .*, expected \(float32\[2, 16\]",
@@ -80,7 +83,10 @@ def test_a_configuration_is_written_with_the_cells_path():
         assert CaptionerConfig(**written).found_cell == config(cell).found_cell
     with pytest.raises(CellError, match="no path by which .*: put it in a module and give Cell"):
         config(gru).to_json()
-    for path, message in (("own_cells:leaky", "is another cell"), ("gone:cell", "cannot be impor")):
+    for path, message in (
+        ("own_cells:leaky", "another cell is at"),
+        ("gone:cell", "cannot be impor"),
+    ):
         with pytest.raises(CellError, match=f"^`cell={path}`: {message}"):
             config(gru._replace(path=path)).to_json()
 
@@ -102,9 +108,9 @@ def test_a_linen_carry_starts_as_the_cell_says_but_for_the_hidden_state():
     ("change", "message"),
     [
         ({"hidden_dim": 0}, "`hidden_dim` must be at least 1, got 0"),
-        ({"cell": "rnn", "init_cell": True}, "`init_cell` needs the cell lstm, got rnn"),
-        ({"cell": "flax.linen.LSTMCell", "init_cell": True}, "`init_cell` needs the cell lstm"),
-        ({"cell": gru, "init_cell": True}, "needs the cell lstm, got a Cell without a path"),
+        ({"cell": "rnn", "init_cell": True}, "`init_cell` needs `cell=lstm`, got rnn"),
+        ({"cell": "flax.linen.LSTMCell", "init_cell": True}, "`init_cell` needs `cell=lstm`"),
+        ({"cell": gru, "init_cell": True}, "needs `cell=lstm`, got a Cell without a path"),
         ({"dropout": 1.0}, "`dropout` must be at least 0 and below 1, got 1.0"),
     ],
 )

@@ -57,7 +57,7 @@ def test_gates_make_the_states_of_the_steps(feed):
 
 def test_only_an_lstm_has_these_gates_and_top_must_fit():
     params, config, features, captions = example(cell="rnn")
-    with pytest.raises(ValueError, match="only the cell lstm has the gates .* this one is rnn"):
+    with pytest.raises(ValueError, match="only `cell=lstm` has the gates .* this cell is rnn"):
         gate_activations(params, config, features, captions)
     for top in (0, V + 1):
         with pytest.raises(ValueError, match=f"`top` must be at least 1 and at most {V}, got"):

@@ -113,7 +113,7 @@ def test_a_grid_has_a_frame_for_each_picture(tmp_path):
     pictures = [Image.new("RGB", (96, 64), "red"), None, reason, *[Image.new("RGB", (8, 8))] * 2]
     figure = plots.caption_grid(pictures, ["very long " * 9, "b", "it costs $5 or $6", "d", "e"])
     first, missing, broken, *_ = ([t.get_text() for t in ax.texts] for ax in figure.axes)
-    assert max(map(len, first[0].split("\n"))) <= 34 and missing == ["no picture at hand", "b"]
+    assert max(map(len, first[0].split("\n"))) <= 34 and missing == ["no picture", "b"]
     assert broken[0].startswith("a.jpg: broken at $1") and len(broken[0].split("\n")) <= 7
     assert sum(bool(ax.images) for ax in figure.axes) == 3
     plots.save_figure(figure, tmp_path / "grid.png")
@@ -136,14 +136,14 @@ def test_a_sheet_shows_the_best_and_the_worst():
     ("draw", "message"),
     [
         (lambda: plots.loss_curve({"small": []}), "the run small has no losses to draw"),
-        (lambda: plots.loss_curve({"a": ROWS}, smoothing=1.0), "smoothing must be .* got 1.0"),
+        (lambda: plots.loss_curve({"a": ROWS}, smoothing=1.0), "`smoothing` must be .* got 1.0"),
         (
             lambda: plots.loss_curve({"a": [{"iteration": 1, "loss": -0.5}]}, log=True),
             "the run a has the loss -0.5",
         ),
-        (lambda: plots.gate_maps(gates(), READ[:2]), "got gates at 3 words, but 2 words"),
-        (lambda: plots.gate_maps(gates(), READ, []), "got 0 axes, expected 4"),
-        (lambda: plots.probability_strip(FOUND, CAPTION[:4], WORDS), "for a caption of 3 words"),
+        (lambda: plots.gate_maps(gates(), READ[:2]), "got 2 words for gates at 3 words"),
+        (lambda: plots.gate_maps(gates(), READ, []), "`axes` has 0 axes, expected 4"),
+        (lambda: plots.probability_strip(FOUND, CAPTION[:4], WORDS), "for the 3 words after"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(draw, message):

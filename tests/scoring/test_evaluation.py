@@ -165,7 +165,7 @@ def test_files_are_read_as_they_were_written(write, tmp_path):
 @pytest.mark.parametrize(
     ("read", "value", "message"),
     [
-        (read_results, {"annotations": []}, "were `results` and `references` exchanged"),
+        (read_results, {"annotations": []}, "did you swap `results` and `references`"),
         (read_results, [], "holds no captions"),
         (read_results, [5], r"entry 0 is 5, expected the form \[\{"),
         (read_results, [entry(1), {"image_id": 2}], r"entry 1 has no caption, only \['image_id'\]"),
@@ -174,14 +174,14 @@ def test_files_are_read_as_they_were_written(write, tmp_path):
         (read_results, [entry(True)], "expected an integer"),
         (read_results, [entry("\u0663")], "expected an integer"),
         (read_results, [entry(1), entry(1)], "entry 1 is the second caption of image 1"),
-        (read_references, [entry(1)], "were `results` and `references` exchanged"),
+        (read_references, [entry(1)], "did you swap `results` and `references`"),
         (read_references, {"images": []}, r"holds \['images'\], expected the form"),
         (read_references, {"annotations": 5}, "annotations is a int"),
         (read_references, {"annotations": []}, "annotations is empty"),
         (
             read_references,
             {"annotations": [entry(1, id=7), entry(2, id=7)]},
-            r"\[1\] has the id 7 of annotations\[0",
+            r"\[1\] repeats the id 7 of annotations\[0",
         ),
     ],
 )
@@ -199,9 +199,9 @@ def test_images_on_one_side_only_are_counted(tmp_path):
         found = match(given, {1: ["x"], 2: ["y"], 3: ["z"]}, *paths)
     assert list(found.items()) == [(2, ["y"]), (1, ["x"])] and given == {2: "a", 1: "b"}
     first, second = (str(warning.message) for warning in caught)
-    assert "1 captions are of images without references and are left out, first image 9" in first
+    assert "1 captions of images without references are left out, first image 9" in first
     assert "1 of the 3 images with references have no caption, first image 3" in second
-    with pytest.raises(ValueError, match="images 1, 2, 3 and 1 more and the references are of 7"):
+    with pytest.raises(ValueError, match="images 1, 2, 3 and 1 more and the references of 7"):
         match({i: "a" for i in (1, 2, 3, 4)}, {7: ["x"]}, *paths)
 
 
@@ -256,8 +256,8 @@ def test_references_of_other_images_are_refused(images, write):
     assert images.references(path).captions == both
     for given, image, message in (
         ({2: ["x"], 10: ["y"]}, 2, r"file.json: has image 10, expected 0 to 9; .* of val in"),
-        ({2: ["x"]}, 2, "file.json: has no caption of image 7"),
-        (both, 4, r"has photos/no 4.jpg as image 2, which is .*no 2.jpg"),
+        ({2: ["x"]}, 2, "file.json: has no caption for image 7"),
+        (both, 4, r"has photos/no 4.jpg as image 2, expected .*no 2.jpg"),
     ):
         path = write({"annotations": entries(given), "images": names(image)})
         with pytest.raises(ValueError, match=message):

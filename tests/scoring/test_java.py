@@ -99,9 +99,9 @@ def test_many_captions_do_not_fill_the_pipes(scorers, fake):
             r"ended with code -9 after 2 of 5 answers and said: nothing on stderr \(openjdk ver",
         ),
         ("sys.stdin.close(); os.close(0); sys.exit(3)", "ended with code 3 after 0 of 5 answers"),
-        ("time.sleep(60)", "said nothing for 0.5 seconds and was ended"),
+        ("time.sleep(60)", "gave no answer for 0.5 seconds and was killed"),
         ("os.close(1); time.sleep(60)", "closed its output after 0 of 5 answers"),
-        ("os.fork(); time.sleep(60)", "said nothing for 0.5 seconds and was ended"),
+        ("os.fork(); time.sleep(60)", "gave no answer for 0.5 seconds and was killed"),
         ("for line in sys.stdin: print('NaN\\n' * 5 + 'NaN', flush=True)", "'NaN', expected a num"),
         ("for line in sys.stdin: print('0,5\\n' * 5 + '0,5', flush=True)", "'0,5', expected a"),
     ],
@@ -140,7 +140,7 @@ def test_spice(scorers, fake):
         (write_answer("[]"), "not the JSON that SPICE"),
         (write_answer("{"), "not the JSON that SPICE"),
         (write_answer('[{"scores": {}}]'), "not the JSON that SPICE"),
-        ("time.sleep(60)", "took more than 0.5 seconds and was ended"),
+        ("time.sleep(60)", "took more than 0.5 seconds and was killed"),
     ],
 )
 def test_a_spice_that_fails_is_a_sentence(scorers, fake, code, message):
@@ -160,14 +160,14 @@ def test_what_is_missing_is_named(scorers, fake, monkeypatch, tmp_path):
     monkeypatch.setattr(java, "free_memory", lambda: 1 << 30)
     scores, notes = java_scores(CANDIDATES, REFERENCES)
     assert scores == {}
-    assert notes[0] == "METEOR is left out: it needs 2.0 GiB of memory, and 1.0 GiB are free"
+    assert notes[0] == "METEOR is left out: it needs 2.0 GiB of memory, but 1.0 GiB are free"
 
     monkeypatch.setattr(java, "find_spec", lambda name: None)
     assert "METEOR is left out: pycocoevalcap is not installed" in java_scores([], [])[1][0]
 
     monkeypatch.setenv("PATH", str(tmp_path))
     assert java_scores([], [])[1] == [
-        f"{name} is left out: there is no Java; with a java on the PATH it is computed"
+        f"{name} is left out: there is no java on the PATH; install Java"
         for name in ("METEOR", "SPICE")
     ]
 

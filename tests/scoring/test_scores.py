@@ -126,8 +126,11 @@ def test_frequencies_are_kept_and_unseen_ngrams_count_as_seen_once():
         (lambda: Scorer({1: "a cat"}), "references of image 1 are one string, expected a list"),
         (lambda: score({}, {}), "no references"),
         (lambda: References([[["a"]], []]), "place 1 has no reference"),
-        (lambda: Scorer({1: ["a"]}).rewards([1, 9], ["a", "b"]), "image 9 has no references"),
-        (lambda: Scorer({1: ["a"]}).rewards([1, 1], ["a"]), "1 candidates of 2 images"),
+        (
+            lambda: Scorer({1: ["a"]}).rewards([1, 9], ["a", "b"]),
+            "image 9 is not one of the 1 images",
+        ),
+        (lambda: Scorer({1: ["a"]}).rewards([1, 1], ["a"]), "1 candidates and 2 images"),
     ],
 )
 def test_images_have_to_be_the_same(call, message):

@@ -1,1 +1,1 @@
-"""The course's models."""
+"""The models of the course."""

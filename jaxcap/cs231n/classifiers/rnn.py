@@ -1,4 +1,4 @@
-"""The course's captioner: parameters, loss and captions as NumPy arrays, over `nn.captioner`."""
+"""The captioner of the course: NumPy parameters, loss and captions, by `jaxcap.nn.captioner`."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -17,27 +17,27 @@ from jaxcap.nn.cells import CELLS
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.loss import Targets, temporal_softmax_loss
 
-# The order in which the course's code draws them from NumPy's generator.
+# The order in which the code of the course draws them from NumPy's generator.
 _DRAWN = ("W_embed", "W_proj", "b_proj", "Wx", "Wh", "b", "W_vocab", "b_vocab")
 
 
 class CaptioningRNN:
-    """A captioner whose parameters lie open in `params`, by the notebook's names.
+    """A captioner with its parameters in `params`, under the notebook's names.
 
-    Initial parameters are drawn from NumPy's global generator with the course's scales and in its
-    order, so that `np.random.seed` gives what it gives there.
+    Initial parameters are drawn from NumPy's global generator with the scales and in the order of
+    the course, so the same `np.random.seed` gives the same parameters.
 
     Args:
-        word_to_idx: the id of each of the V words; with `<NULL>`, and for `sample` with `<START>`
-            and `<END>`.
+        word_to_idx: the id of each of the V words, with `<NULL>`; `sample` also needs `<START>` and
+            `<END>`.
         input_dim: length of a feature vector, D.
         wordvec_dim: length of a word vector, W.
         hidden_dim: number of hidden units, H.
         cell_type: "rnn" or "lstm".
-        dtype: of the parameters. The loss is computed in the wider of theirs and the features'.
+        dtype: dtype of the parameters. The loss uses the wider of it and that of the features.
 
     Raises:
-        ValueError: an unknown cell, a size below 1, or no `<NULL>`.
+        ValueError: the cell is unknown, a size is below 1, or `<NULL>` is missing.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class CaptioningRNN:
         dtype: DTypeLike = np.float32,
     ):
         if "<NULL>" not in word_to_idx:
-            raise ValueError("word_to_idx lacks <NULL>, the id that fills up captions")
+            raise ValueError("`word_to_idx` lacks <NULL>, the padding of captions: add it")
         if cell_type not in CELLS:
-            raise ValueError(f"cell_type must be one of {', '.join(CELLS)}, got {cell_type}")
+            raise ValueError(f"`cell_type` must be one of {', '.join(CELLS)}, got {cell_type}")
         self.config = CaptionerConfig(
             len(word_to_idx), input_dim, wordvec_dim, hidden_dim, cell_type
         )
@@ -72,11 +72,11 @@ class CaptioningRNN:
     def loss(
         self, features: Float[np.ndarray, "N D"], captions: Integer[np.ndarray, "N T"]
     ) -> tuple[float, Dict[str, np.ndarray]]:
-        """Loss of captions, in nats per caption, and its gradients.
+        """Compute the loss of captions, in nats per caption, and its gradients.
 
         Args:
             features: one feature vector for each caption.
-            captions: word ids; all but the first column are predicted, `<NULL>` left out.
+            captions: word ids; all columns except the first are predicted, `<NULL>` is left out.
 
         Returns:
             The loss, and the gradients by the names of the parameters.
@@ -98,7 +98,7 @@ class CaptioningRNN:
 
         Args:
             features: one feature vector for each image.
-            max_length: most words in a caption, T.
+            max_length: maximum number of words in a caption, T.
 
         Returns:
             int32 word ids without `<START>`: the words, `<END>`, and 0 after it.
@@ -108,7 +108,7 @@ class CaptioningRNN:
         """
         for word in ("<START>", "<END>"):
             if word not in self.word_to_idx:
-                raise ValueError(f"word_to_idx lacks {word}, which sampling needs")
+                raise ValueError(f"`word_to_idx` lacks {word}, which sampling needs: add it")
         start, end = (self.word_to_idx[word] for word in ("<START>", "<END>"))
         rules = Rules(start, end, max_length=max_length)
         params, features = self._inputs(features)
@@ -116,7 +116,7 @@ class CaptioningRNN:
             return np.array(_sample(params, self.config, features, rules))
 
     def _inputs(self, features: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """The parameters and the features in one dtype."""
+        """Convert the parameters and the features to one dtype."""
         dtype = common_dtype(features, *self.params.values())
         params = {name: np.asarray(value, dtype) for name, value in self.params.items()}
         return params, np.asarray(features, dtype)
