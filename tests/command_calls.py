@@ -41,10 +41,11 @@ def _own_cache():
     return folder
 
 
-def start(command, *arguments, **variables):
+def start(command, *arguments, pipesize=-1, **variables):
     """Start a command as a process; the caller ends it.
 
-    `variables` are environment variables, None for one that is not to be there.
+    `variables` are environment variables, None for one that is not to be there. With a small
+    `pipesize` it cannot run far ahead of what the caller has read.
     """
     variables = {**environment(), **variables}
     # A process inherits that a signal is ignored, as it is for tests under `nohup`.
@@ -58,6 +59,7 @@ def start(command, *arguments, **variables):
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            pipesize=pipesize,
         )
     finally:
         signal.signal(signal.SIGINT, before)

@@ -65,13 +65,13 @@ def test_train_writes_its_files(trained):
 def test_stopped_by_signals_and_resumed_equals_never_stopped(tiny_dir, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     flags = [f"--data_dir={tiny_dir}", "--num_epochs=100", "--order=shuffle", "--save_every=50"]
-    flags += [*SMALL, "--dropout=0.1"]
+    flags += [*SMALL, "--dropout=0.1", "--log_every=1"]
     assert call("train", *flags, f"--checkpoint_dir={whole}")[0] == 0
 
     flags.append(f"--checkpoint_dir={cut}")
     iteration, resume = 0, []
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        with start("train", *flags, *resume) as process:
+        with start("train", *flags, *resume, pipesize=4096) as process:
             for line in process.stdout:
                 if line.startswith("(Iteration "):
                     process.send_signal(number)

@@ -41,10 +41,10 @@ REPLACED = {
         "launch/scenes.flags": f"launch/scenes.flags --max_train 256 {TINY}",
         "launch/mid.flags --data_dir DIR": f"launch/mid.flags --data_dir course {TINY}",
         "--images DIR": "--images photos",
+        "jaxcap.load_data()": 'jaxcap.load_data("course")',
         "--batch_size 128": "--batch_size 16",
         "--best_by cider": f"--best_by cider {TINY}",
         "jaxcap.evaluate": "jaxcap.evaluate --nojava",
-        "jaxcap.load_data()": 'jaxcap.load_data("course")',
         'evaluate("val")': 'evaluate("val", java=False)',
     },
     "docs/guide.md": {
@@ -70,9 +70,7 @@ class Block:
     language: str
     text: str = field(repr=False)
 
-    @property
     def as_run(self):
-        """The text after the replacements."""
         text = self.text
         for old, new in REPLACED.get(self.document, {}).items():
             text = text.replace(old, new)
@@ -80,7 +78,7 @@ class Block:
 
     def commands(self):
         """The words of each command of a shell block, but for those that are not run."""
-        for line in self.as_run.replace("\\\n", " ").splitlines():
+        for line in self.as_run().replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words and not line.startswith(tuple(NOT_RUN)):
                 assert words[:2] == ["python", "-m"], f"{self}: a new command for NOT_RUN? {line}"
@@ -137,10 +135,10 @@ def test_blocks_run(document, folder):
 
 def run_python(block, folder):
     if name := re.match(r"# (\w+\.py)\n", block.text):
-        (folder / name[1]).write_text(block.text, encoding="utf-8")
+        (folder / name[1]).write_text(block.as_run(), encoding="utf-8")
     # As many empty lines before it as in the document, for tracebacks to name its own.
     path = folder / f"{block.document.replace('/', '_')}.py"
-    path.write_text("\n" * (block.line - 1) + block.as_run, encoding="utf-8")
+    path.write_text("\n" * (block.line - 1) + block.as_run(), encoding="utf-8")
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         runpy.run_path(str(path))
 
@@ -148,9 +146,14 @@ def run_python(block, folder):
 @pytest.mark.nightly
 def test_a_block_of_several_processes_runs(folder):
     (block,) = (b for b in blocks("docs/scale.md", "bash") if " &\n" in b.text)
-    text = block.text.replace("--data_dir=DIR", REPLACED["docs/scale.md"]["--data_dir=DIR"])
     done = subprocess.run(
-        [shutil.which("bash"), "-euo", "pipefail", "-c", text.replace("python", sys.executable)],
+        [
+            shutil.which("bash"),
+            "-euo",
+            "pipefail",
+            "-c",
+            block.as_run().replace("python", sys.executable),
+        ],
         env={**environment(), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
