@@ -238,12 +238,12 @@ def test_what_belongs_to_other_photos_is_refused(work, tiny, tmp_path, monkeypat
     match = "data tiny, which does not record the encoder.*`encoder` and `encoder_weights`"
     with pytest.raises(ValueError, match=match):
         load_captioner(course).caption_photos([])
-    match = "width 5, and efficientnet-lite0 makes 1280; the projection .* expected in .*pca.h5"
+    match = "width 5, and efficientnet-lite0 makes 1280; the projection .* missing from .*pca.h5"
     with pytest.raises(FileNotFoundError, match=match):
         load_captioner(course, encoder="efficientnet-lite0").caption_photos([])
     run = shutil.copytree(work / "one", tmp_path / "run")
     (run / "pca.h5").unlink()
-    with pytest.raises(FileNotFoundError, match=r"expected in .*run/pca.h5"):
+    with pytest.raises(FileNotFoundError, match=r"missing from .*run/pca.h5"):
         _ = load_captioner(run).encoder
     shutil.copy(work / "one/pca.h5", run)
     assert load_captioner(run).encoder.projection is not None

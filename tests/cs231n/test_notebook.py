@@ -67,10 +67,10 @@ def test_reduced_features_and_urls_are_read_where_there_are_any(tiny_dir, tmp_pa
 
 
 def test_a_missing_folder_is_named_with_what_names_it(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match=r"gone: no such folder; base_dir names"):
+    with pytest.raises(FileNotFoundError, match=r"gone: no such folder; set base_dir to"):
         load_coco_data(tmp_path / "gone")
     monkeypatch.setenv("JAXCAP_DATA", str(tmp_path / "gone"))
-    with pytest.raises(FileNotFoundError, match=r"gone: no such folder; JAXCAP_DATA names"):
+    with pytest.raises(FileNotFoundError, match=r"gone: no such folder; set JAXCAP_DATA to"):
         load_coco_data()
     with pytest.raises(ValueError, match="`max_train` is 0, expected at least 1"):
         load_coco_data(max_train=0)
