@@ -81,7 +81,7 @@ def _train(run: Run, interrupt: Interrupt) -> Progress:
 
 
 def _log_lines(run: Run, progress: Progress, saved: Path | None) -> list[str]:
-    """The lines of a call; in a sweep those of the member that is the best so far."""
+    """Format the lines of a call; in a sweep those of the member that is the best so far."""
     standing, training = run.best, run.best.info.training
     own = progress.members[run.standings.index(standing)]
     lead, total = f"{standing.name}: " if run.is_sweep else "", own.num_iterations

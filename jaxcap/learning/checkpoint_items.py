@@ -145,7 +145,7 @@ class CheckpointItems:
         return found
 
     def _read_info(self, step: int) -> tuple[dict[str, Any], dict[str, str]]:
-        """The item `info`, and the checksums by item, none for those of an old checkpoint."""
+        """Read the item `info` and the checksums by item; an old checkpoint has none."""
         info = self._read_json(step, "info")
         sums = info.pop(_CHECKSUMS, {})
         if sums and checksums.of_json(info) != sums.get("info"):

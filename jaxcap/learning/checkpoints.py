@@ -74,14 +74,14 @@ class Checkpoints:
         return self._items.steps
 
     def best(self) -> tuple[int, float] | None:
-        """Iteration and rank of the first of the best checkpoints; None if none was validated.
+        """Find iteration and rank of the first of the best checkpoints; None if none was validated.
 
         One whose validation cannot be read is left out, which is warned of once.
         """
         return _lowest(self._ranks())
 
     def _ranks(self) -> dict[int, float | None]:
-        """The ranks of the checkpoints whose validation can be read."""
+        """Read the ranks of the checkpoints whose validation can be read."""
         ranks = {}
         for step in self.steps:
             try:
@@ -254,7 +254,7 @@ class Checkpoints:
 
 
 def _lowest(ranks: dict[int, float | None]) -> tuple[int, float] | None:
-    """The first iteration of the lowest rank, and that rank."""
+    """Find the first iteration of the lowest rank, and that rank."""
     measured = {step: rank for step, rank in ranks.items() if rank is not None}
     return min(measured.items(), key=lambda item: item[1]) if measured else None
 

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 def read_metrics(folder: AnyPath) -> list[Row]:
-    """The lines of a run's metrics file, oldest first; none if there is no such file.
+    """Read a run's metrics file, oldest line first; no lines if there is no such file.
 
     Lines from the first that cannot be read on, as a crash may cut the last one, are left out.
     """

@@ -72,7 +72,7 @@ class Layout:
             )
 
     def shardings(self, tree: T) -> T:
-        """The sharding of each array of a `TrainState`, parameters or optimiser state."""
+        """Give the sharding of each array of a `TrainState`, parameters or optimiser state."""
 
         def sharding(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
             del leaf
@@ -90,7 +90,7 @@ class Layout:
         return jax.tree.map(lax.with_sharding_constraint, tree, self.shardings(tree))
 
     def whole(self, tree: T) -> T:
-        """The same arrays, each whole on this process's default device; all processes call it."""
+        """Gather each array whole on this process's default device; all processes call it."""
         everywhere = jax.tree.map(lambda _: self.everywhere, tree)
         gathered = jax.jit(_same, out_shardings=everywhere)(tree)
         return jax.tree.map(lambda x: x.addressable_data(0), gathered)
@@ -188,7 +188,7 @@ def put(x: Array | np.ndarray, sharding: NamedSharding) -> Array:
 
 
 def gather_over_batch(data: CaptionSet, rows: Int[Array, " N"]) -> Batch:
-    """This part's share of a minibatch, of a data set that is split over the batch axis.
+    """Gather this part's share of a minibatch from a data set split over the batch axis.
 
     Each part gives the rows that it holds and zeros for the others, and their sum is scattered
     over the parts.
@@ -212,7 +212,7 @@ def gather_over_batch(data: CaptionSet, rows: Int[Array, " N"]) -> Batch:
 
 
 def _held(part: Array, rows: Int[Array, " N"]) -> Array:
-    """The rows that this part holds, zeros elsewhere."""
+    """Take the rows that this part holds, zeros elsewhere."""
     at = rows - lax.axis_index(BATCH) * len(part)
     held = (at >= 0) & (at < len(part))
     values = part[jnp.clip(at, 0, len(part) - 1)]
@@ -220,12 +220,12 @@ def _held(part: Array, rows: Int[Array, " N"]) -> Array:
 
 
 def all_over_batch(part: Array) -> Array:
-    """The parts of all devices of the batch axis, one after the other."""
+    """Concatenate the parts of all devices of the batch axis."""
     return lax.all_gather(part, BATCH, tiled=True)
 
 
 def mean_over_batch(tree: T) -> T:
-    """The mean of what the parts of the batch axis hold."""
+    """Average what the parts of the batch axis hold."""
     return lax.pmean(tree, BATCH)
 
 
