@@ -1,7 +1,7 @@
 """The items of checkpoints, stored by Orbax, each with a checksum that is compared when it is read.
 
-The checksums lie in the item `info`, its own among them. Those of a checkpoint that was written
-before there were any are missing, and it is read without that check.
+The checksums are in the item `info`, its own among them. A checkpoint written before there were
+checksums has none, and is read without that check.
 """
 
 import errno

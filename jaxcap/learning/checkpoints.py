@@ -203,7 +203,7 @@ class Checkpoints:
 
         Raises:
             FileNotFoundError: none can be read; the message names the folder and those tried.
-            FormatError: one was written in another format, with a cell that is not at hand, or
+            FormatError: one was written in another format, with a cell that cannot be imported, or
                 without what `load` reads.
         """
         for path in self._half_written:
@@ -235,7 +235,7 @@ class Checkpoints:
     def set_aside_after(self, step: int) -> None:
         """Rename checkpoints newer than `step`, which could not be read, out of the way.
 
-        Training that goes on from `step` writes those iterations again.
+        Training that resumes from `step` writes those iterations again.
         """
         unreadable = [newer for newer in self.steps if newer > step]
         for newer in unreadable if processes.is_first() else ():

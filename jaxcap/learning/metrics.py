@@ -67,11 +67,11 @@ def _finite(value: Any) -> float | None:
 
 
 class MetricsWriter:
-    """Appends to a run's metrics, after dropping what lies behind the iteration it resumes from.
+    """Appends to a run's metrics, after dropping lines past the iteration it resumes from.
 
     Args:
         folder: the run's folder.
-        after: iteration of the checkpoint that training goes on from; 0 for a new run.
+        after: iteration of the checkpoint that training resumes from; 0 for a new run.
         tensorboard: whether to write events too, if tensorboardX is installed.
     """
 

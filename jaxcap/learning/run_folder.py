@@ -1,7 +1,7 @@
 """The folder of a run: held by one process, made ready, recorded, deleted.
 
 It holds the checkpoints by iteration, `metrics.jsonl`, and `run.json`, which records how each start
-of the run was made. In the folder of a sweep each member's metrics lie in a folder of its own,
+of the run was made. In the folder of a sweep each member's metrics are in a folder of its own,
 named by what sets it apart.
 """
 
@@ -109,7 +109,7 @@ def _is_member(path: Path) -> bool:
 
 
 def _delete_run(folder: Path) -> None:
-    """Delete what a run or sweep writes, and nothing else that may lie in the folder."""
+    """Delete what a run or sweep writes, and nothing else in the folder."""
     for path in folder.iterdir():
         if is_checkpoint(path):
             shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""How training lies over devices: a mesh with an axis for the batch and one for the vocabulary.
+"""How training is laid out over devices: a mesh with an axis for the batch and one for the vocabulary.
 
     axis     sharded over it
     batch    a minibatch's captions; the captions, image indices and features of the training split
@@ -82,7 +82,7 @@ class Layout:
         return jax.tree_util.tree_map_with_path(sharding, tree)
 
     def place(self, tree: T) -> T:
-        """Lay out such a tree, of which every process holds the same values."""
+        """Lay out such a tree; every process holds the same values."""
         return jax.tree.map(put, tree, self.shardings(tree))
 
     def pin(self, tree: T) -> T:
@@ -98,7 +98,7 @@ class Layout:
     def over_batch(
         self, function: Callable[..., Any], in_specs: tuple[Any, ...]
     ) -> Callable[..., Any]:
-        """Run a function on every part of the batch axis, of which there are several, within `jit`.
+        """Run a function on every part of the batch axis, within `jit`; there are several parts.
 
         Args:
             function: of arrays; what it returns must be the same on all parts.
@@ -179,7 +179,7 @@ def make_layout(
 
 
 def put(x: Array | np.ndarray, sharding: NamedSharding) -> Array:
-    """Lay out an array of which every process holds the same values."""
+    """Lay out an array; every process holds the same values."""
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         data = put(jax.random.key_data(x), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))

@@ -55,7 +55,7 @@ def train_step(
         batch: N images with captions.
         loss: what is minimised.
         optimiser: any of Optax's.
-        axis: `batch` is a part of the minibatch; the others lie along this axis of a mesh.
+        axis: `batch` is a part of the minibatch; the others are along this axis of a mesh.
 
     Returns:
         The state after the step, and the minibatch's loss before it, ().
