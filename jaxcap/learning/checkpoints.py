@@ -127,7 +127,7 @@ class Checkpoints:
     def save_captioner(
         self, step: int, params: Params, info: RunInfo, validation: Validation
     ) -> Path:
-        """Write a checkpoint that training cannot go on from, of parameters of any precision.
+        """Write a checkpoint that cannot be resumed, of parameters of any precision.
 
         Args:
             step: the iteration, which names the checkpoint.
@@ -179,8 +179,8 @@ class Checkpoints:
         """Load the whole state of a checkpoint, with the structure and shapes of `like`."""
         if not self._items.has(step, "training"):
             raise FormatError(
-                f"{self.path(step)}: holds a captioner to be used, and nothing that training could "
-                "go on from: start a new run of it by `init_from`"
+                f"{self.path(step)}: holds a captioner without the state of its training, which "
+                "cannot be resumed: start a new run of it by `init_from`"
             )
         params = self._items.read_arrays(step, "params", like.params)
         rest = self._items.read_arrays(step, "training", _training_item(like))

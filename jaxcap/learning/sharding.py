@@ -1,4 +1,4 @@
-"""How training is laid out over devices: a mesh with an axis for the batch and one for the vocabulary.
+"""The layout of training over devices: a mesh with an axis for the batch and one for the words.
 
     axis     sharded over it
     batch    a minibatch's captions; the captions, image indices and features of the training split
