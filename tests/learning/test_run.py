@@ -29,10 +29,17 @@ def first(tiny, info, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def folder(first, tmp_path):
+    """A copy of it, to be spoilt."""
+    return shutil.copytree(first, tmp_path / "run")
+
+
+REWARDED = {"objective": "cider", "order": "replacement", "samples": 4}
 SETTINGS = {
     "shuffle, cider is the best": {"val_images": 5, "best_by": "cider"},
     "buckets, rnn": {"order": "buckets", "model": {"cell": "rnn", "dropout": 0.0}},
-    "objective cider": {"objective": "cider", "order": "replacement", "samples": 4},
+    "objective cider": REWARDED,
     "replacement, GRU": {"order": "replacement", "model": {"cell": "flax.linen.GRUCell"}},
 }
 _NIGHTLY = pytest.param("replacement, GRU", marks=pytest.mark.nightly)
@@ -50,16 +57,12 @@ def test_cut_anywhere_and_resumed_equals_never_cut(tiny, info, first, tmp_path, 
     assert places == [3, 5, 13]
     train(tmp_path / "cut", info, tiny, resume=True, **more)
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
-    loaded = Checkpoints(tmp_path / "cut").load("newest")
-    assert (loaded.info, loaded.path.name) == (info, "20")
-
-
-OLD_RUN = Path(__file__).with_name("old_run.tar.gz")
+    assert Checkpoints(tmp_path / "cut").load("newest").info == info
 
 
 def test_a_run_of_an_earlier_version_is_resumed(tiny, info, tmp_path):
     """It was stopped at iteration 10 of 20; beside it are the losses of one that was not."""
-    with tarfile.open(OLD_RUN) as archive:
+    with tarfile.open(Path(__file__).with_name("old_run.tar.gz")) as archive:
         archive.extractall(tmp_path, filter="data")
     with opened(tmp_path / "run", info, tiny, resume=True) as run:
         assert run.iteration == 10
@@ -84,38 +87,34 @@ def test_saves_at_the_start_at_epochs_when_best_and_at_the_end(tiny, info, tmp_p
     ciders = {r["iteration"]: r["val_cider"] for r in read_metrics(run.folder) if "epoch" in r}
     assert -rank == max(ciders.values()) == ciders[best]
     assert ciders[20] == cider
-    assert saved[-1] == 20 and {15, best} <= set(saved)
-    assert {best, 20} <= set(kept)
+    assert saved[-1] == 20 and {15, best} <= set(saved) and {best, 20} <= set(kept)
 
 
-def test_arrays_without_a_validation_split(tiny, info, tmp_path):
+def test_arrays_without_a_validation_split_and_a_seed(tiny, info, tmp_path):
     arrays = tiny.train.captions, tiny.train.image_idxs, tiny.train.features
     data = Dataset.from_arrays(*arrays, tiny.vocabulary)
-    with open_run(tmp_path, data, info.model, info.training) as run:
+    with open_run(tmp_path, data, info.model, info.training, seed=7) as run:
+        run_key = jax.random.split(split_seed(7).state_key)[1]
+        assert (run.info.seed, run.learner.state.key) == (7, run_key)
         assert run.train(tensorboard=False).val is None
     assert Checkpoints(tmp_path).best() is None
 
 
-def test_the_seed_is_that_of_the_state(tiny, info, tmp_path):
-    with open_run(tmp_path, tiny, info.model, info.training, seed=7) as run:
-        run_key = jax.random.split(split_seed(7).state_key)[1]
-        assert (run.info.seed, run.learner.state.key) == (7, run_key)
-
-
 def test_resume_passes_over_a_broken_newest(tiny, info, first, tmp_path):
     train_until(13, tmp_path, info, tiny)
-    newest = Checkpoints(tmp_path).path(Checkpoints(tmp_path).steps[-1])
-    for path in (newest / "training").rglob("*"):
+    for path in (tmp_path / "14" / "training").rglob("*"):
         if path.is_file():
             path.write_bytes(b"")
-    with pytest.warns(UserWarning, match=f"{newest.name}: cannot be read and is passed over"):
+    with pytest.warns(UserWarning, match="14: cannot be read and is passed over"):
         train(tmp_path, info, tiny, resume=True)
     assert outcome(tmp_path) == outcome(first)
+    assert (tmp_path / "unreadable-14").is_dir()
 
 
 def test_nan_keeps_the_last_good_checkpoint(tiny, info, tmp_path):
     explosive = changed(info, optimiser=OptimiserConfig(1e38))
-    with pytest.raises(FloatingPointError, match="iteration .*`learning_rate` or `clip_norm=5`"):
+    message = "(loss became|by) .*iteration .*`learning_rate` or `clip_norm=5`"
+    with pytest.raises(FloatingPointError, match=message):
         train(tmp_path, explosive, tiny)
     with opened(tmp_path, explosive, tiny, resume=True) as run:
         assert all(np.isfinite(p).all() for p in run.params.values())
@@ -133,14 +132,8 @@ def test_patience_ends_training_however_it_was_cut(tiny, info, tmp_path):
     assert Checkpoints(tmp_path).steps[-1] == 20
 
 
-def copied(first, tmp_path):
-    shutil.copytree(first, tmp_path / "run")
-    return tmp_path / "run"
-
-
-def test_a_folder_with_a_run_or_of_your_own_is_not_overwritten(tiny, info, first, tmp_path):
-    folder = copied(first, tmp_path)
-    mine = [folder / "notes.txt", folder / "photos" / "a.jpg"]
+def test_a_folder_with_a_run_or_of_your_own_is_not_overwritten(tiny, info, folder):
+    mine = [folder / "notes.txt", folder / "photos" / "a.jpg", folder / "photos" / "2019" / "b"]
     for path in mine:
         path.parent.mkdir(exist_ok=True)
         path.write_text("mine")
@@ -148,15 +141,11 @@ def test_a_folder_with_a_run_or_of_your_own_is_not_overwritten(tiny, info, first
         train(folder, info, tiny)
     with opened(folder, info, tiny, overwrite=True) as run:
         assert (run.checkpoints.steps, read_metrics(folder)) == ([], [])
-    assert all(path.read_text() == "mine" for path in mine)
-    (tmp_path / "own" / "2019").mkdir(parents=True)
-    (tmp_path / "own" / "2019" / "a.jpg").write_text("mine")
-    for overwrite in (False, True):
-        with pytest.raises(FileExistsError, match="2019: is named as a checkpoint and is none"):
-            train(tmp_path / "own", info, tiny, overwrite=overwrite)
-    assert (tmp_path / "own" / "2019" / "a.jpg").read_text() == "mine"
+    with pytest.raises(FileExistsError, match="2019: is named as a checkpoint and is none"):
+        train(folder / "photos", info, tiny, overwrite=True)
     with pytest.raises(FileExistsError, match="notes.txt: is a file"):
         train(mine[0], info, tiny)
+    assert all(path.read_text() == "mine" for path in mine)
 
 
 @pytest.mark.parametrize(
@@ -164,31 +153,26 @@ def test_a_folder_with_a_run_or_of_your_own_is_not_overwritten(tiny, info, first
     [
         ({}, {"resume": True}, "iteration 20 of 20, nothing is left.*`num_epochs`"),
         ({"seed": 7}, {"resume": True}, "seed 0, now it is 7"),
-        ({"model": {"cell": "rnn", "dropout": 0.0}}, {"resume": True}, "cell lstm, now it is rnn"),
+        ({"model": {"cell": "rnn"}}, {"resume": True}, "cell lstm, now it is rnn"),
         ({}, {"resume": True, "overwrite": True}, "`resume` keeps the run that `overwrite`"),
-        (
-            {"objective": "cider", "order": "replacement", "samples": 4},
-            {"overwrite": True},
-            "fine-tunes a captioner .* `init_from`",
-        ),
-        ({"val_images": 1}, {"overwrite": True}, "`val_images=2` or more"),
+        (REWARDED, {"overwrite": True}, "fine-tunes a captioner .* `init_from`"),
+        ({"val_images": 1}, {}, "`val_images=2` or more"),
     ],
 )
-def test_what_cannot_be_started_is_refused(tiny, info, first, tmp_path, change, start, error):
-    folder, change = copied(first, tmp_path), dict(change)
-    seed = change.pop("seed", 0)
-    other = changed(info, **change)
+def test_what_cannot_be_started_is_refused(
+    tiny, info, first, folder, tmp_path, change, start, error
+):
+    where, seed = folder if start else tmp_path / "new", change.get("seed", 0)
+    other = changed(info, **{name: change[name] for name in change if name != "seed"})
     with pytest.raises(ValueError, match=error):
-        with open_run(folder, tiny, other.model, other.training, seed=seed, **start) as run:
+        with open_run(where, tiny, other.model, other.training, seed=seed, **start) as run:
             run.train()
-    if change.get("val_images") is None:
-        assert outcome(folder) == outcome(first)
+    assert outcome(folder) == outcome(first)
 
 
-def test_nothing_to_resume_and_more_epochs(tiny, info, first, tmp_path):
-    with pytest.raises(FileNotFoundError, match="run: holds no run to resume"):
-        train(tmp_path / "run", info, tiny, resume=True)
-    folder = copied(first, tmp_path)
+def test_nothing_to_resume_and_more_epochs(tiny, info, folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="none: holds no run to resume"):
+        train(tmp_path / "none", info, tiny, resume=True)
     train(folder, changed(info, num_epochs=5), tiny, resume=True)
     assert Checkpoints(folder).steps[-1] == 25
 
@@ -209,14 +193,12 @@ def test_init_from_takes_parameters_and_nothing_else(tiny, info, first, tmp_path
 def test_every_start_is_recorded(tiny, info, tmp_path):
     train_until(5, tmp_path, info, tiny, flags={"hidden_dim": 16})
     with opened(tmp_path, info, tiny, resume=True):
-        pass
-    starts = json.loads((tmp_path / "run.json").read_text())
+        starts = json.loads((tmp_path / "run.json").read_text())
     assert [start["iteration"] for start in starts] == [0, 5]
     assert (starts[0]["flags"], starts[0]["seed"]) == ({"hidden_dim": 16}, 0)
     assert {"jax", "jaxcap", "numpy"} <= set(starts[0]["versions"])
     (tmp_path / "run.json").write_text("{cut sho")
     with pytest.warns(UserWarning, match=r"run.json: cannot be read .* kept as run.unreadable"):
         with opened(tmp_path, info, tiny, resume=True):
-            pass
-    assert len(json.loads((tmp_path / "run.json").read_text())) == 1
+            assert len(json.loads((tmp_path / "run.json").read_text())) == 1
     assert (tmp_path / "run.unreadable").read_text() == "{cut sho"
