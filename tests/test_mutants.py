@@ -102,6 +102,42 @@ FAULTS = {
         "tests/data/test_batches.py"
         "::test_an_epoch_sees_every_caption_at_most_once_however_calls_are_cut",
     ),
+    "a resumed run forgets the optimiser's state": Fault(
+        "jaxcap/learning/run.py",
+        "run.learner._replace(state=state)",
+        "run.learner._replace(state=state._replace(opt_state=like.opt_state))",
+        "tests/learning/test_run.py::test_cut_anywhere_and_resumed_equals_never_cut",
+    ),
+    "a resumed run forgets its best": Fault(
+        "jaxcap/learning/run.py",
+        "standing.best, standing.best_at = checkpoints.load_validation(best[0]), best[0]",
+        "standing.best_at = best[0]",
+        "tests/learning/test_run.py::test_patience_ends_training_however_it_was_cut",
+    ),
+    "dropout is the same in every step": Fault(
+        "jaxcap/learning/step.py",
+        "jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)",
+        "jax.random.fold_in(state.key, 1)",
+        "tests/learning/test_loop.py::test_every_step_has_a_key_of_its_own",
+    ),
+    "a checksum is ignored": Fault(
+        "jaxcap/learning/checkpoint_items.py",
+        "processes.largest(checksums.of_arrays(found) != sums.get(item))",
+        "False",
+        "tests/faults/test_corruption.py::test_changed_arrays_are_refused_by_their_checksum",
+    ),
+    "metrics that are trained anew stay": Fault(
+        "jaxcap/learning/metrics.py",
+        'if row["iteration"] <= after',
+        "if row",
+        "tests/learning/test_metrics.py::test_resuming_drops_what_lies_behind_the_checkpoint",
+    ),
+    "an ignored signal ends the run": Fault(
+        "jaxcap/learning/interrupts.py",
+        "!= signal.SIG_IGN",
+        "is not None",
+        "tests/learning/test_interrupts.py::test_one_that_is_ignored_at_the_start_stays_ignored",
+    ),
 }
 
 

@@ -86,6 +86,17 @@ def test_your_own_loss_and_any_optimiser(tiny, info):
     assert found[0][-1] < found[0][0] - 0.5
 
 
+def drawn(params, batch, key):
+    return jax.random.uniform(key) + 0 * params["b"].sum()
+
+
+def test_every_step_has_a_key_of_its_own(tiny, info):
+    """Dropout is drawn anew in each; a loss that is nothing but a draw shows it."""
+    state = init_state(KEY, info.model, optax.sgd(0.0))
+    progress = fit(state, drawn, optax.sgd(0.0), tiny.train, info.training)
+    assert len(set(np.concatenate([p.losses for p in progress]).tolist())) == 20
+
+
 def test_hyperparameters_are_arguments_of_the_program(tiny, info):
     """Their values change no program; None keeps a term out of it."""
     data = CaptionSet.of(tiny.train)
