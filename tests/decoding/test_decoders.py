@@ -193,7 +193,7 @@ def test_words_become_ids():
         min_length=3,
         no_repeat_ngram=2,
     ) == Rules(1, 2, 0, 9, (0, 1, 7), 2, 3, (4, 6), (4, 5))
-    with pytest.raises(ValueError, match="lacks: dog bird"):
+    with pytest.raises(ValueError, match="lacks, dog bird: leave them out"):
         Rules.of(vocabulary, prefix=["a", "dog", "bird"])
 
 

@@ -87,7 +87,7 @@ def test_parameters_carries_and_any_number_of_batch_axes(kind):
         assert type(zeros) is type(carry) and not any(leaf.any() for leaf in zeros)
     drawn = made.initialize_carry((N, D), nnx.Rngs(1), nn.initializers.normal(1.0))
     assert all(leaf.any() for leaf in drawn)
-    with pytest.raises(ValueError, match="`carry_init` needs `rngs`"):
+    with pytest.raises(ValueError, match="`carry_init` draws random numbers: give `rngs` too"):
         made.initialize_carry((N, D), None, nn.initializers.normal(1.0))
 
 
