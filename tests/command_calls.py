@@ -1,7 +1,6 @@
 """Commands within this process, which has imported and compiled already, or as a user does."""
 
 import atexit
-import gc
 import io
 import logging
 import os
@@ -87,8 +86,6 @@ def call(command, *arguments, folder=ROOT):
     arguments = list(map(str, arguments))
     with redirect_stdout(out), redirect_stderr(err), _as_started(arguments, folder):
         code = _exit_code(command)
-    # What an error left holds a run's lock until it is collected.
-    gc.collect()
     return code, out.text(), err.text()
 
 
