@@ -124,7 +124,7 @@ FAULTS = {
         "jaxcap/learning/checkpoint_items.py",
         "processes.largest(checksums.of_arrays(found) != sums.get(item))",
         "False",
-        "tests/faults/test_corruption.py::test_changed_arrays_are_refused_by_their_checksum",
+        "tests/faults/test_corruption.py::test_what_is_whole_and_changed_is_refused_by_its_checksum",
     ),
     "metrics that are trained anew stay": Fault(
         "jaxcap/learning/metrics.py",
@@ -166,6 +166,8 @@ def copy(tmp_path_factory):
 def test_the_code_can_be_spoilt_so(name):
     fault = FAULTS[name]
     assert (ROOT / fault.path).read_text(encoding="utf-8").count(fault.old) == 1
+    path, name = fault.test.split("::")
+    assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
 
 
 @pytest.mark.nightly
