@@ -66,6 +66,11 @@ def program_folder(config):
     return folder
 
 
+def pytest_collection_modifyitems(items):
+    # Stories and documents first, lest a worker is left with one of them when all else is done.
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
 def pytest_collection_finish():
     # What the imports left would be looked through again by each of many collections.
     gc.collect()

@@ -26,56 +26,49 @@ def fuzz(name: str, seconds: int) -> bool:
     from readers import CORPUS, READERS
 
     with tempfile.TemporaryDirectory() as folder:
-        work, broken = Path(folder, "work"), Path(folder, "broken")
-        work.mkdir()
-        broken.mkdir()
+        work, broken, corpus = Path(folder, "work"), Path(folder, "broken"), CORPUS / name
+        for path in (work, broken, corpus):
+            path.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(READERS[name].seeds()):
             (work / f"seed{number}").write_bytes(seed)
-        (CORPUS / name).mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
-            [sys.executable, __file__, "--within", name, str(work), str(CORPUS / name)]
+            [sys.executable, __file__, "--within", name, str(work), str(corpus)]
             + [f"-max_total_time={seconds}", f"-max_len={_LARGEST}", f"-timeout={_SLOW_SECONDS}"]
             + [f"-rss_limit_mb={_MOST_MEGABYTES}", f"-artifact_prefix={broken}/"],
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
         )
-        finds = list(broken.iterdir())
-        for path in finds:
-            _keep(path, CORPUS / name / path.name)
+        finds = [shutil.copy(path, corpus) for path in broken.iterdir()]
         new = 0 if finds else _keep_outcomes(name, work)
     runs = [line for line in done.stderr.splitlines() if line.startswith("Done ")]
+    print(f"{name}: {runs[-1] if runs else 'stopped'}; {new} outcomes new, broken by {finds}")
     held = done.returncode == 0 and not finds
-    print(f"{name}: {runs[-1] if runs else 'stopped'}; {new} outcomes new, {len(finds)} broke it")
     if not held:
         print(done.stderr[-4000:])
     return held
-
-
-def _keep(path: Path, target: Path) -> None:
-    shutil.copyfile(path, target)
-    print(f"kept {target}")
 
 
 def _keep_outcomes(name: str, work: Path) -> int:
     """Keep the smallest input for each outcome that is new."""
     from readers import CORPUS, READERS, check
 
+    new = 0
     with tempfile.TemporaryDirectory() as folder:
-        known = {check(name, path.read_bytes(), Path(folder)) for path in (CORPUS / name).iterdir()}
-        known |= {check(name, seed, Path(folder)) for seed in READERS[name].seeds()}
-        count = len(known)
+        kept = [path.read_bytes() for path in (CORPUS / name).iterdir()]
+        known = {check(name, data, Path(folder)) for data in (*kept, *READERS[name].seeds())}
         for path in sorted(work.iterdir(), key=lambda path: path.stat().st_size):
             data = path.read_bytes()
             if (outcome := check(name, data, Path(folder))) not in known:
                 known.add(outcome)
+                new += 1
                 digest = hashlib.sha256(data).hexdigest()[:12]
                 (CORPUS / name / f"outcome-{digest}").write_bytes(data)
-    return len(known) - count
+    return new
 
 
 def within(name: str, arguments: list[str]) -> None:
-    """What a process of its own does: hand the reader to libFuzzer, which never returns."""
+    """Hand the reader to libFuzzer, which never returns."""
     import atheris
 
     with atheris.instrument_imports(include=_WATCHED):
@@ -103,8 +96,7 @@ def main() -> int:
         return 1
     from readers import READERS
 
-    held = [fuzz(name, given.seconds) for name in given.reader or READERS]
-    return 0 if all(held) else 1
+    return 0 if all([fuzz(name, given.seconds) for name in given.reader or READERS]) else 1
 
 
 if __name__ == "__main__":
