@@ -92,6 +92,15 @@ def test_committed_outputs_have_the_known_digits():
     assert all(digits in text for digits in DIGITS)
 
 
+# First, since it needs no built-in scenes, which test_documents.py draws beside it.
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_your_own_photos(execute, whole):
+    score = re.search(r"^CIDEr\S* +([\d.]+)", execute(PHOTOS, whole=whole), re.M)
+    assert score
+    # Far above the 0.1 or so of captions that have nothing to do with the picture.
+    assert float(score[1]) > 1 or not whole
+
+
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.nightly)])
 def test_lstm_captioning(execute, whole):
     text = execute(LSTM, whole=whole)
@@ -114,11 +123,3 @@ def test_lstm_captioning_on_files(execute, tmp_path, monkeypatch):
     assert text.startswith("tiny: ")
     assert all(digits in text for digits in DIGITS)
     assert "CIDEr-D" in text and "wholly true" not in text
-
-
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.nightly)])
-def test_your_own_photos(execute, whole):
-    score = re.search(r"^CIDEr\S* +([\d.]+)", execute(PHOTOS, whole=whole), re.M)
-    assert score
-    # Far above the 0.1 or so of captions that have nothing to do with the picture.
-    assert float(score[1]) > 1 or not whole
