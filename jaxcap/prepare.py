@@ -10,18 +10,35 @@ from absl import flags
 from jaxcap.commands import run as command
 from jaxcap.commands.encoder import ENCODER, ENCODER_WEIGHTS
 from jaxcap.commands.run import SEED
+from jaxcap.formats.read import FORMATS
 from jaxcap.preparing.plan import PreparationConfig
 from jaxcap.preparing.prepare import prepare
 from jaxcap.preparing.splits import DEFAULT_VAL_SHARE, SplitChoice
 from jaxcap.text.words import TOKENIZERS
 from jaxcap.vision.encoder import DEFAULT_ENCODER
 
-IMAGES = flags.DEFINE_string("images", None, "Folder of the images.", required=True)
+IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "Folder of the images; those in Parquet or tar files are unpacked into it.",
+    required=True,
+)
 CAPTIONS = flags.DEFINE_string(
     "captions",
     None,
-    "Caption file: COCO's or Karpathy's JSON, Flickr8k's token file, CSV or TSV.",
+    "Caption file, of any format that the guide lists; or a folder of Parquet or tar files.",
     required=True,
+)
+FORMAT = flags.DEFINE_enum(
+    "format", None, list(FORMATS), "Format of the caption file; recognised by default."
+)
+IMAGE_LIST = flags.DEFINE_string(
+    "image_list",
+    None,
+    "File with the name of an image a line, for a caption file with only a caption a line.",
+)
+KEEP_REJECTED = flags.DEFINE_bool(
+    "keep_rejected", False, "Keep captions that are marked as rejected or precanned, as in VizWiz."
 )
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write the data set to.", required=True)
 NAME = flags.DEFINE_string(
@@ -87,6 +104,9 @@ def main() -> None:
             batch_size=BATCH_SIZE.value,
             strict=STRICT.value,
             overwrite=OVERWRITE.value,
+            format=FORMAT.value,
+            keep_rejected=KEEP_REJECTED.value,
+            image_list=IMAGE_LIST.value,
         ),
         verbose=True,
     )

@@ -57,8 +57,8 @@ class SplitTables:
     """Rows of the features, one a caption; written as int32."""
     urls: Sequence[str]
     """One URL an image, or none at all."""
-    references: Sequence[tuple[str, Sequence[str]]] = ()
-    """File name and original captions of each image, or none at all."""
+    references: Sequence[tuple[int | str, str, Sequence[str]]] = ()
+    """Id, file name and original captions of each image, or none at all."""
 
 
 def write_coco(
@@ -93,7 +93,7 @@ def write_coco(
     for field in ("captions", "features"):
         check_widths({f"{s}.{field}": getattr(a, field).shape for s, a in splits.items()})
     tables = {s: SplitTables(a.captions, a.image_idxs, a.urls) for s, a in splits.items()}
-    write_tables(folder, vocabulary, tables, name=name, encoder=encoder)
+    write_tables(folder, vocabulary, tables, name=name, about={"encoder": encoder})
     for split, arrays in splits.items():
         path = Path(folder) / features_file(split, pca_features)
         features = arrays.features.astype(np.float32, copy=False)
@@ -106,8 +106,7 @@ def write_tables(
     tables: Mapping[str, SplitTables],
     *,
     name: str,
-    encoder: Mapping[str, Any] | None = None,
-    pca: Mapping[str, Any] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write all files of a data folder except those with features.
 
@@ -116,8 +115,8 @@ def write_tables(
         vocabulary: the V words.
         tables: tables of `train` and `val`.
         name: name of the data set.
-        encoder: encoder of the features, from `Encoder.describe`; None if unknown.
-        pca: projection of the features reduced by PCA, from `Projection.describe`; None without.
+        about: what else to record of the data set in plain JSON, such as `encoder` and `pca`, from
+            `Encoder.describe` and `Projection.describe`; entries of None are left out.
 
     Raises:
         ValueError: a split or the name is missing, or ids are outside the vocabulary.
@@ -128,8 +127,8 @@ def write_tables(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary.save(folder / VOCABULARY_FILE)
-    about = {"name": name, "vocabulary_digest": vocabulary.digest, "encoder": encoder, "pca": pca}
-    write_json(folder / DATASET_FILE, {k: v for k, v in about.items() if v is not None})
+    known = {"name": name, "vocabulary_digest": vocabulary.digest, **(about or {})}
+    write_json(folder / DATASET_FILE, {k: v for k, v in known.items() if v is not None})
     captions = {}
     for split in SPLITS:
         table = tables[split]
@@ -191,14 +190,14 @@ def _check_written_urls(split: str, arrays: SplitArrays) -> None:
             raise ValueError(f"{split}.urls[{i}] is {url!r}, expected text without spaces")
 
 
-def _references(images: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
-    """Return captions in COCO's form, with rows of the features as image ids."""
-    captions = [(row, caption) for row, (_, found) in enumerate(images) for caption in found]
+def _references(images: Sequence[tuple[int | str, str, Sequence[str]]]) -> dict[str, Any]:
+    """Return captions in COCO's form, with the images in the order of rows of the features."""
+    captions = [(image, caption) for image, _, found in images for caption in found]
     return {
-        "images": [{"id": row, "file_name": name} for row, (name, _) in enumerate(images)],
+        "images": [{"id": image, "file_name": name} for image, name, _ in images],
         "annotations": [
-            {"id": number, "image_id": row, "caption": caption}
-            for number, (row, caption) in enumerate(captions, start=1)
+            {"id": number, "image_id": image, "caption": caption}
+            for number, (image, caption) in enumerate(captions, start=1)
         ],
     }
 

@@ -16,7 +16,10 @@ import numpy as np
 from jaxcap.data.coco_writing import SplitTables
 from jaxcap.data.dataset import SPLITS
 from jaxcap.files import AnyPath
-from jaxcap.preparing.caption_files import CaptionedImage, CaptionFile, read_caption_file
+from jaxcap.formats.entries import CaptionedImage, CaptionFile, ImageId, ReadOptions
+from jaxcap.formats.read import read_caption_file
+from jaxcap.preparing.image_search import FoundImages, find_images
+from jaxcap.preparing.near_names import NearNames
 from jaxcap.preparing.splits import Assignment, SplitChoice, assign_splits
 from jaxcap.text.vocabulary import Vocabulary
 from jaxcap.text.words import (
@@ -27,9 +30,6 @@ from jaxcap.text.words import (
     warn_of_unknown_words,
 )
 from jaxcap.vision.encoder import DEFAULT_ENCODER
-from jaxcap.vision.folders import FoundImages, find_images
-
-_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class PreparationConfig:
     """Settings of a preparation.
 
     Attributes:
-        images: folder of the images.
+        images: folder of the images; of a caption file that holds pictures, the folder to unpack
+            them into.
         captions: the caption file.
         output: the data folder to write.
         name: name of the data set; None for the name of `output`.
@@ -51,6 +52,10 @@ class PreparationConfig:
         batch_size: images encoded at a time.
         strict: fail on a missing or unreadable image.
         overwrite: replace the data folder in `output`.
+        format: format of the caption file, one of `jaxcap.formats.read.FORMATS`; None to recognise
+            it.
+        keep_rejected: keep captions that are marked as rejected or precanned, as in VizWiz.
+        image_list: file with the name of an image a line, for a file with a caption a line.
     """
 
     images: AnyPath
@@ -67,6 +72,9 @@ class PreparationConfig:
     batch_size: int = 32
     strict: bool = False
     overwrite: bool = False
+    format: str | None = None
+    keep_rejected: bool = False
+    image_list: AnyPath | None = None
 
     def expanded(self) -> "PreparationConfig":
         """Expand `~` in the paths."""
@@ -81,6 +89,8 @@ class PlannedImage(NamedTuple):
     """Image that becomes a row of a split's features, and its captions as words."""
 
     name: str
+    id: ImageId
+    """Id in the caption file, or the name if it has none."""
     path: Path
     split: str
     raw: tuple[str, ...]
@@ -101,6 +111,7 @@ class Plan:
         coverage: how much of each split's captions the vocabulary covers.
         notes: lines that say what was read and what was left out.
         missing: names of missing images.
+        near: files of the folder of images, to find those with names near a missing one.
     """
 
     config: PreparationConfig
@@ -109,6 +120,7 @@ class Plan:
     coverage: dict[str, Coverage]
     notes: tuple[str, ...]
     missing: tuple[str, ...]
+    near: NearNames
 
     def of_split(self, split: str) -> list[PlannedImage]:
         """List the images of one split, in order."""
@@ -152,7 +164,7 @@ class Plan:
             captions=np.stack(captions),
             image_idxs=np.repeat(np.arange(len(images), dtype=np.int32), counts),
             urls=[image.path.absolute().as_uri() for image in images],
-            references=[(image.name, image.raw) for image in images],
+            references=[(image.id, image.name, image.raw) for image in images],
         )
 
 
@@ -165,19 +177,26 @@ def plan_preparation(config: PreparationConfig) -> Plan:
         ValueError: the caption file or the splits are wrong, or no word is common enough.
     """
     config = config.expanded()
-    file = read_caption_file(config.captions)
+    options = ReadOptions(
+        config.format, config.keep_rejected, config.image_list, unpack_to=config.images
+    )
+    file = read_caption_file(config.captions, options)
     words = {
         image.name: {c: w for c in image.captions if (w := split_words(c, config.tokenizer))}
         for image in file.images
     }
     captioned = [image for image in file.images if words[image.name]]
     if not captioned:
-        raise ValueError(f"{config.captions}: no image has a caption, expected at least one")
+        raise ValueError(
+            f"{config.captions}: no image has a caption, expected at least one"
+            + ("; " + "; ".join(file.notes) if file.notes else "")
+        )
     assignment = assign_splits(captioned, config.splits)
     found = find_images(config.images, [image.name for image in file.images])
     planned = [image.name for split in SPLITS for image in assignment.images[split]]
     missing = [name for name in planned if name not in found.paths]
     _check_missing(config, found, planned, missing)
+    _check_splits(config, found, assignment)
     images = [
         _plan_image(config, image, found.paths[image.name], split, words[image.name])
         for split in SPLITS
@@ -187,7 +206,7 @@ def plan_preparation(config: PreparationConfig) -> Plan:
     notes = _notes(config, file, captioned, words, assignment, found)
     chosen = _choose(config, images)
     warn_of_unknown_words(chosen["coverage"]["train"], config.tokenizer)
-    return Plan(config=config, notes=notes, missing=tuple(missing), **chosen)
+    return Plan(config=config, notes=notes, missing=tuple(missing), near=found.near, **chosen)
 
 
 def _plan_image(
@@ -200,6 +219,7 @@ def _plan_image(
     longest = config.max_length
     return PlannedImage(
         name=image.name,
+        id=image.name if image.id is None else image.id,
         path=path,
         split=split,
         raw=tuple(caption for caption in image.raw if " ".join(caption.split()) in words),
@@ -228,7 +248,7 @@ def _choose(config: PreparationConfig, images: Sequence[PlannedImage]) -> dict:
 def _check_missing(
     config: PreparationConfig, found: FoundImages, planned: list[str], missing: list[str]
 ) -> None:
-    some = ", ".join(missing[:_LISTED]) + (", ..." if len(missing) > _LISTED else "")
+    some = found.near.list(missing)
     if len(missing) == len(planned):
         raise FileNotFoundError(
             f"no images in {config.images}: none of the {len(planned)} that {config.captions} "
@@ -239,6 +259,17 @@ def _check_missing(
             f"{config.images}: {len(missing)} of {len(planned)} images are missing: {some}; "
             "run without `strict` to leave them out"
         )
+
+
+def _check_splits(config: PreparationConfig, found: FoundImages, assignment: Assignment) -> None:
+    """Refuse a split without an image in the folder, by the names of its images."""
+    for split, images in assignment.images.items():
+        names = [image.name for image in images]
+        if not any(name in found.paths for name in names):
+            raise FileNotFoundError(
+                f"{config.images}: none of the {len(names):,} images of the split {split} is "
+                f"there: {found.near.list(names)}; add them, or choose other splits"
+            )
 
 
 def _notes(
@@ -260,12 +291,19 @@ def _notes(
         }
     )
     left_out += Counter({f"images {why}": n for why, n in assignment.left_out.items()})
+    detail = f": {file.detail}" if file.detail else ""
     notes = [
-        f"captions: {read:,} of {len(captioned):,} images in {config.captions} ({file.format}); "
-        f"splits by {assignment.source}"
+        f"captions: {read:,} of {len(captioned):,} images in {config.captions} "
+        f"({file.format}{detail}); splits by {assignment.source}"
     ]
+    notes += file.notes
     if left_out:
         notes.append("left out: " + ", ".join(f"{n:,} {what}" for what, n in left_out.items()))
+    notes += assignment.notes
+    if found.elsewhere:
+        notes.append(
+            f"found: {found.elsewhere:,} images by the last part of their names, in other folders"
+        )
     if found.others:
         notes.append(f"skipped: {found.others:,} files in {config.images} without a caption")
     return tuple(notes)

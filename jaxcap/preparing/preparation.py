@@ -166,8 +166,12 @@ class Preparation:
             plan.vocabulary,
             {split: plan.tables(split) for split in SPLITS},
             name=plan.config.name or self._output.name,
-            encoder=self._encoder.describe(),
-            pca=projection and projection.describe(),
+            about={
+                "encoder": self._encoder.describe(),
+                "pca": projection and projection.describe(),
+                "tokenizer": plan.config.tokenizer,
+                "image_ids": True,
+            },
         )
         return variance
 

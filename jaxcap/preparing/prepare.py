@@ -42,7 +42,8 @@ def prepare(
     plan = plan_preparation(config)
     if verbose:
         print("\n".join([*plan.notes, *plan.describe()]), flush=True)
-    _warn_of("missing", plan.missing, verbose)
+    missing = [plan.near.list([name]) for name in plan.missing[:_NAMED]]
+    _warn_of("missing", [*missing, *plan.missing[_NAMED:]], verbose)
     encoder = encoder or load_encoder(config.encoder, config.encoder_weights)
     with Preparation(plan, encoder) as preparation:
         try:

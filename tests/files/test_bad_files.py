@@ -33,8 +33,8 @@ from jaxcap.data.projection import Projection
 from jaxcap.files import tensors, text
 from jaxcap.files.json import read_json_value
 from jaxcap.files.tensors import read_all_tensors, read_tensors
+from jaxcap.formats.read import read_caption_file
 from jaxcap.learning.metrics import METRICS_FILE, read_metrics
-from jaxcap.preparing.caption_files import read_caption_file
 from jaxcap.preparing.splits import SplitChoice, assign_splits
 from jaxcap.preparing.store import FeatureStore
 from jaxcap.scoring.results import read_references, read_results
@@ -266,7 +266,13 @@ TABLE = {
         ("just some words\n", "no known format: its first line is 'just some words'"),
         (b"a.jpg\tA caf\xe9\n", "line 1 is not UTF-8 (byte 0xe9)"),
         ('{"images": [', "not JSON"),
-        ("[1]", "has no list 'images' (found list); expected COCO's form"),
+        ("[1]", "[0] is 1, expected the form"),
+        ([{"image": 7, "caption": "a cat"}], "[0] has image 7, expected the name of a file"),
+        ([{"image": "a.jpg", "caption": 7}], "[0].caption holds 7, expected a caption"),
+        ([{"picture_of": "a.jpg", "caption": "x"}], "[0] has no image or no caption, only the f"),
+        ([{"url": "http://a/1.jpg", "caption": "x"}], "holds the URLs of pictures"),
+        ({"a.jpg": ["a cat", 7]}, "'a.jpg' holds 7, expected a caption"),
+        ('{"image": "a.jpg", "caption": "x"}\n{"image"\n', "line 2: not JSON"),
         ({"photos": []}, "has no list 'images' (found ['photos'])"),
         (coco(images=[{"id": 7}]), "images[0] has no 'file_name': {'id': 7}; expected the form"),
         (coco(images=[{"id": float("nan"), "file_name": "a"}]), "images[0] has id nan"),
@@ -274,12 +280,16 @@ TABLE = {
         ({**coco(), "annotations": 3}, "annotations is not a list"),
         (coco({"image_id": 8}), "annotations[0] has image_id 8, which is not in images"),
         (coco({"caption": 3}), "annotations[0] has caption 3; expected the form"),
-        (karpathy(split="dev2"), "images[0] has the split 'dev2', expected one of train, restval"),
+        (karpathy(split="dev2"), "images[0] has the split 'dev2', expected one of train, "),
         (karpathy(split=[1]), "has the split [1]"),
         (karpathy(filepath={"a": 1}), "has filepath {'a': 1}"),
         ("a.jpg\tx\ttrain\na.jpg\ty\tval\n", "a.jpg is in the splits train and val"),
         ("a.jpg\tx\nno tab here\n", "line 2 is 'no tab here', expected an image, a tab"),
-        ("image,caption\na.jpg\n", "line 2 lacks an image or a caption"),
+        ("name of it\tcaption of it\na.jpg\tx\nb.jpg\ty\n", "if it is a header, name its columns"),
+        ("a cat\thttp://a/1.jpg\na dog\thttps://a/2.jpg\n", "holds the URLs of pictures"),
+        ("caption,url\na cat,http://a/1.jpg\n", "holds the URLs of pictures and not their files"),
+        ("image,caption_1,caption_2\na.jpg,x,y,z\n", "line 2 has 4 cells and the header 3"),
+        ("image,caption,split\na.jpg,x,trian\n", "line 2 has the split 'trian', expected one of"),
         (f"a.jpg\t{'x' * 5001}\n", "'a.jpg' has a caption of 5,001 characters"),
         (f"a.jpg\t{LONG}", "8,388,608 characters, expected at most"),
         (LONG, "has no known format"),

@@ -20,8 +20,8 @@ from jaxcap.data.projection import Projection
 from jaxcap.data.sharded import read_features
 from jaxcap.files.hdf5 import find_dataset, open_hdf5, read_integers
 from jaxcap.files.tensors import read_all_tensors, read_tensors
+from jaxcap.formats.read import read_caption_file
 from jaxcap.learning.metrics import METRICS_FILE, read_metrics
-from jaxcap.preparing.caption_files import read_caption_file
 from jaxcap.preparing.splits import SplitChoice, assign_splits
 from jaxcap.scoring.results import read_references, read_results
 from jaxcap.text.vocabulary import Vocabulary

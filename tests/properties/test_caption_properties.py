@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcap.preparing.caption_files import read_caption_file
+from jaxcap.formats.read import read_caption_file
 from jaxcap.text.vocabulary import END, NULL, START, UNK, Vocabulary, decode_captions
 from jaxcap.text.words import TOKENIZERS, split_words
 
@@ -73,7 +73,7 @@ def written(kind, captions):
         return "".join(f"{name}\t{text}\n" for name, text in pairs)
     if kind == "flickr8k":
         return "".join(f"{name}#{i}\t{text}\r\n" for i, (name, text) in enumerate(pairs))
-    if kind == "csv":
+    if kind == "table":
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([("image", "caption"), *pairs])
         return text.getvalue()
@@ -87,7 +87,7 @@ def written(kind, captions):
     return json.dumps({"images": images, "annotations": annotations})
 
 
-KINDS = st.sampled_from(["tsv", "flickr8k", "csv", "karpathy", "coco"])
+KINDS = st.sampled_from(["tsv", "flickr8k", "table", "karpathy", "coco"])
 
 
 @given(CAPTIONS, KINDS, st.data())

@@ -1,0 +1,209 @@
+"""What every reader of captions gives, and how its entries become images with captions."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxcap.files import AnyPath
+from jaxcap.files.text import LONGEST_CAPTION, plain, quote, too_long
+
+ImageId = int | str
+"""Id of an image in its file: an integer, or a string."""
+
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "restval"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_NAMED = 3
+
+
+class Entry(NamedTuple):
+    """One caption of an image, or an image alone.
+
+    Attributes:
+        image: name of the image's file.
+        caption: the caption; None for an image alone.
+        split: "train", "val" or "test"; None if the file does not say.
+        id: id of the image; None if the file has none.
+    """
+
+    image: str
+    caption: str | None = None
+    split: str | None = None
+    id: ImageId | None = None
+
+
+@dataclass
+class CaptionedImage:
+    """Image of a caption file.
+
+    Attributes:
+        name: name in the file.
+        captions: the different captions, not empty, with single spaces between words.
+        split: split in the file; None if it gives none.
+        raw: the captions unchanged, including repeated ones.
+        id: id in the file; None if it gives none.
+    """
+
+    name: str
+    captions: list[str] = field(default_factory=list)
+    split: str | None = None
+    raw: list[str] = field(default_factory=list)
+    id: ImageId | None = None
+
+
+@dataclass
+class Tally:
+    """Count of what a reader left out or mended, with the places."""
+
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    mended: dict[str, list[str]] = field(default_factory=dict)
+
+    def leave_out(self, what: str, place: str) -> None:
+        """Count something that is left out."""
+        self.left_out.setdefault(what, []).append(place)
+
+    def mend(self, what: str, place: str) -> None:
+        """Count something that is read in another way than it is written."""
+        self.mended.setdefault(what, []).append(place)
+
+    def describe(self) -> list[str]:
+        """Describe both in sentences, each with its first places."""
+        return [
+            f"{verb}: {len(places):,} {what} ({_first(places)})"
+            for verb, found in (("left out", self.left_out), ("mended", self.mended))
+            for what, places in found.items()
+        ]
+
+
+def _first(places: list[str]) -> str:
+    return ", ".join(places[:_NAMED]) + (", ..." if len(places) > _NAMED else "")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read a caption file.
+
+    Attributes:
+        format: name of the format; None to recognise it.
+        keep_rejected: keep captions that are marked as rejected or precanned, as in VizWiz.
+        image_list: file with the name of an image a line, for a file with a caption a line.
+        unpack_to: folder for the pictures of a file that holds them, such as Parquet.
+    """
+
+    format: str | None = None
+    keep_rejected: bool = False
+    image_list: AnyPath | None = None
+    unpack_to: AnyPath | None = None
+
+
+@dataclass
+class Source:
+    """A caption file while it is read.
+
+    Attributes:
+        path: the file or folder.
+        options: how to read it.
+        tally: what was left out so far.
+        detail: what was recognised, such as the columns of a table.
+    """
+
+    path: Path
+    options: ReadOptions = ReadOptions()
+    tally: Tally = field(default_factory=Tally)
+    detail: str = ""
+
+    def split(self, value: Any, where: str) -> str | None:
+        """Return the name of a split in the file as one of ours; None for an empty one.
+
+        Raises:
+            ValueError: it is no known name.
+        """
+        if value is None or value == "":
+            return None
+        name = value.strip().lower() if isinstance(value, str) else value
+        if not isinstance(name, str) or name not in _SPLITS:
+            raise ValueError(
+                f"{self.path}: {where} has the split {quote(value)}, expected one of "
+                f"{', '.join(_SPLITS)}"
+            )
+        return _SPLITS[name]
+
+    def id(self, value: Any) -> ImageId | None:
+        """Return an id in the file; None for anything but an integer or a string."""
+        if isinstance(value, float) and value.is_integer() and math.fabs(value) < 2**53:
+            return int(value)  # As pandas writes a column of integers with a gap.
+        return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True)
+class CaptionFile:
+    """Contents of a caption file.
+
+    Attributes:
+        format: name of the format.
+        images: the images, in the order in which the file first names them.
+        empty: number of captions left out because they are only white space.
+        repeated: number of captions left out because they repeat one of the same image.
+        detail: what was recognised, such as the columns of a table.
+        notes: what else was left out or mended, in sentences.
+    """
+
+    format: str
+    images: list[CaptionedImage]
+    empty: int
+    repeated: int
+    detail: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def collect(format: str, source: Source, entries: Iterable[Entry]) -> CaptionFile:
+    """Collect the entries of a file by image.
+
+    Args:
+        format: name of the format.
+        source: the file, for messages and what its reader tallies.
+        entries: the entries, in any order.
+
+    Raises:
+        ValueError: an image is in two splits, or a caption is too long.
+    """
+    images: dict[str, CaptionedImage] = {}
+    seen: set[tuple[str, str]] = set()
+    empty = repeated = 0
+    agree = True
+    for image, caption, split, number in entries:
+        found = images.setdefault(image, CaptionedImage(image))
+        if split is not None:
+            if found.split not in (None, split):
+                raise ValueError(
+                    f"{source.path}: {plain(image)} is in the splits {found.split} and {split}; "
+                    "keep one"
+                )
+            found.split = split
+        if number is not None:
+            agree = agree and found.id in (None, number)
+            found.id = number
+        if caption is None:
+            continue
+        if len(caption) > LONGEST_CAPTION:
+            raise too_long(caption, f"{source.path}: {quote(image)}")
+        clean = " ".join(caption.split())
+        if not clean:
+            empty += 1
+            continue
+        found.raw.append(caption)
+        if (image, clean) in seen:
+            repeated += 1
+        else:
+            seen.add((image, clean))
+            found.captions.append(clean)
+    if not agree or len({found.id for found in images.values()}) < len(images):
+        # Ids of captions, or of something else: they do not tell images apart.
+        for found in images.values():
+            found.id = None
+    notes = tuple(source.tally.describe())
+    return CaptionFile(format, list(images.values()), empty, repeated, source.detail, notes)

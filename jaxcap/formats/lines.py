@@ -1,0 +1,83 @@
+"""Files without a header: a caption a line, after the name of its image or in a list's order."""
+
+import re
+from collections.abc import Iterator
+
+from jaxcap.files.text import quote, read_text
+from jaxcap.formats.entries import Entry, Source
+from jaxcap.formats.records import TO_DOWNLOAD
+from jaxcap.formats.tables import check_first_cell
+
+# `a.jpg#0<TAB>caption`, and `a.jpg#zhb#0 caption` as in Flickr8k-CN.
+TOKEN = re.compile(r"(?P<image>[^\t]+?)#(?:[A-Za-z]\w*#)?\d+(?:\t+| +)(?P<caption>.*)")
+_LOOKED_AT = 20
+
+
+def read_tokens(source: Source, text: str) -> Iterator[Entry]:
+    """Read Flickr8k's form: an image, `#`, the caption's number, white space and the caption.
+
+    Raises:
+        ValueError: a line has another form; the message names it.
+    """
+    for number, line in numbered(text):
+        found = TOKEN.fullmatch(line)
+        if not found:
+            raise ValueError(
+                f"{source.path}: line {number} is {quote(line)}, expected an image, #, a number, a "
+                "tab and a caption"
+            )
+        yield Entry(found["image"].strip(), found["caption"])
+
+
+def read_tabs(source: Source, text: str) -> Iterator[Entry]:
+    """Read an image, a tab, a caption, and optionally a tab and a split, a line.
+
+    Raises:
+        ValueError: a line has another form, or the first is a header; the message names it.
+    """
+    first = [line.partition("\t") for _, line in numbered(text)][:_LOOKED_AT]
+    if all(rest.strip().startswith(("http://", "https://")) for _, _, rest in first):
+        raise ValueError(f"{source.path}: {TO_DOWNLOAD}")
+    check_first_cell(source, first[0][0], [image for image, _, _ in first[1:]])
+    for number, line in numbered(text):
+        image, tab, rest = line.partition("\t")
+        if not tab or not image.strip():
+            raise ValueError(
+                f"{source.path}: line {number} is {quote(line)}, expected an image, a tab and a "
+                "caption"
+            )
+        caption, _, split = rest.partition("\t")
+        yield Entry(image.strip(), caption, source.split(split.strip(), f"line {number}"))
+
+
+def read_sentences(source: Source, text: str) -> Iterator[Entry]:
+    """Read a caption a line, whose images `image_list` names line by line, as in Multi30k.
+
+    Raises:
+        ValueError: there is no list, or it has another number of lines.
+    """
+    path = source.options.image_list
+    if path is None:
+        raise ValueError(
+            f"{source.path}: holds a caption a line without its image; give `image_list`, a file "
+            "with the name of an image a line in the same order"
+        )
+    names = read_text(path, expected="a list of images").strip("\n").split("\n")
+    captions = text.strip("\n").split("\n")
+    if len(names) != len(captions):
+        raise ValueError(
+            f"{path}: has {len(names):,} lines and {source.path} {len(captions):,}, expected a "
+            "name for each caption; give the list of the same split"
+        )
+    for name, caption in zip(names, captions, strict=True):
+        # Multi30k's older lists have `a.jpg#0`.
+        yield Entry(re.sub(r"#\d+$", "", name.strip()), caption)
+
+
+def numbered(text: str) -> Iterator[tuple[int, str]]:
+    """Iterate over the lines that are not blank, with their numbers from 1."""
+    # Not splitlines, which also breaks at characters that a caption may contain.
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.rstrip("\r")
+        if line.strip():
+            yield number, line

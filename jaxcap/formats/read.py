@@ -1,0 +1,204 @@
+"""Caption files of every format, recognised by their content.
+
+    coco        {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}: COCO,
+                nocaps, VizWiz, STAIR
+    karpathy    {"images": [{"filename", "filepath"?, "split", "sentences": [{"raw"}]}]}; `restval`
+                is train
+    textcaps    {"data": [record, ...]}
+    list        [{"image", "caption"}, ...], the caption a string or a list: BLIP, AI Challenger
+    mapping     {"a.jpg": [caption, ...]}
+    jsonl       a record a line, as Hugging Face's `metadata.jsonl`
+    table       CSV and the like with a header, in any words, order and delimiter: Flickr8k's
+                `captions.txt`, Flickr30k's `results.csv`, `metadata.csv`
+    tsv         `image.jpg<TAB>caption`, or `image.jpg<TAB>caption<TAB>split`
+    flickr8k    `image.jpg#0<TAB>caption`: Flickr8k, Flickr30k, Flickr8k-CN
+    sentences   a caption a line, with `image_list` beside it: Multi30k
+    parquet     a file or a folder of files with a column of pictures
+    tar         a file or a folder of image-text shards
+    folder      subfolders of the splits, each with a `metadata.jsonl` or `metadata.csv`
+
+Text is UTF-8; a byte-order mark is skipped.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxcap.files import AnyPath
+from jaxcap.files.json import parse_json
+from jaxcap.files.text import quote, read_text
+from jaxcap.formats.coco import COCO_FORM, KARPATHY_FORM, read_coco, read_karpathy
+from jaxcap.formats.entries import CaptionFile, Entry, ReadOptions, Source, collect
+from jaxcap.formats.lines import TOKEN, numbered, read_sentences, read_tabs, read_tokens
+from jaxcap.formats.records import (
+    LIST_FORM,
+    MAPPING_FORM,
+    is_json_lines,
+    read_json_lines,
+    read_list,
+    read_mapping,
+    read_textcaps,
+)
+from jaxcap.formats.shards import read_parquet, read_tar
+from jaxcap.formats.tables import find_header, read_table
+
+_OF_JSON: Mapping[str, Callable[[Source, Any], Iterator[Entry]]] = {
+    "coco": read_coco,
+    "karpathy": read_karpathy,
+    "textcaps": read_textcaps,
+    "list": read_list,
+    "mapping": read_mapping,
+}
+_OF_TEXT: Mapping[str, Callable[[Source, str], Iterator[Entry]]] = {
+    "jsonl": read_json_lines,
+    "table": read_table,
+    "tsv": read_tabs,
+    "flickr8k": read_tokens,
+    "sentences": read_sentences,
+}
+_OF_SHARDS: Mapping[str, Callable[[Source, list[Path]], Iterator[Entry]]] = {
+    "parquet": read_parquet,
+    "tar": read_tar,
+}
+FORMATS = (*_OF_JSON, *_OF_TEXT, *_OF_SHARDS, "folder")
+"""Names of the formats."""
+
+_METADATA = ("metadata.jsonl", "metadata.csv")
+
+
+def read_caption_file(path: AnyPath, options: ReadOptions | None = None) -> CaptionFile:
+    """Read a caption file of any of the formats above.
+
+    Args:
+        path: the file, or a folder of Parquet or tar files or of splits.
+        options: how to read it; None to recognise the format.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ModuleNotFoundError: the format needs a package that is not installed.
+        ValueError: the file is not UTF-8 or of no known format, or an entry is wrong; the message
+            names the file and the entry, and for JSON shows the expected form.
+        OSError: the file cannot be read.
+    """
+    options = options or ReadOptions()
+    source = Source(Path(path).expanduser(), options)
+    if options.format not in (None, *FORMATS):
+        raise ValueError(f"`format` is {options.format!r}, expected one of {', '.join(FORMATS)}")
+    shards = _shards(source.path, options.format)
+    if shards:
+        name = options.format or shards[0].suffix[1:].lower()
+        return collect(name, source, _OF_SHARDS[name](source, shards))
+    if source.path.is_dir():
+        return collect("folder", source, _folder(source))
+    name, entries = _recognise(source)
+    return collect(name, source, entries)
+
+
+def _recognise(source: Source) -> tuple[str, Iterable[Entry]]:
+    path, name = source.path, source.options.format
+    text = read_text(path, expected="one with captions").replace("\r\n", "\n")
+    if not text.strip():
+        raise ValueError(f"{path}: is empty, expected captions; copy or download it again")
+    if "\n" not in text.strip():
+        text = text.replace("\r", "\n")
+    if name is None and is_json_lines(text):
+        name = "jsonl"
+    if name in _OF_JSON or (name is None and text.lstrip()[0] in "{["):
+        value = parse_json(path, text)
+        found = _name_of_json(path, value)
+        if name not in (None, found):
+            raise ValueError(f"{path}: has the format {found}, not {name}; leave out `format`")
+        return found, _OF_JSON[found](source, value)
+    name = name or _name_of_text(source, text)
+    first = next(numbered(text))[1]
+    if name == "table" and find_header(first) is None:
+        raise _unknown(path, first)
+    return name, _OF_TEXT[name](source, text)
+
+
+def _name_of_json(path: Path, value: Any) -> str:
+    if isinstance(value, list):
+        return "list"
+    if isinstance(value, dict):
+        images = value.get("images")
+        if isinstance(images, list):
+            by_sentence = any(isinstance(i, dict) and "sentences" in i for i in images)
+            return "karpathy" if by_sentence and "annotations" not in value else "coco"
+        if isinstance(value.get("data"), list):
+            return "textcaps"
+        if "annotations" not in value and any(_captions_of_one(v) for v in value.values()):
+            return "mapping"
+    return _no_images(path, value)
+
+
+def _captions_of_one(value: Any) -> bool:
+    return bool(value) and isinstance(value[0] if isinstance(value, list) else value, str)
+
+
+def _no_images(path: Path, value: Any) -> str:
+    found = quote(sorted(value)) if isinstance(value, dict) else type(value).__name__
+    raise ValueError(
+        f"{path}: has no list 'images' (found {found}); expected COCO's form {COCO_FORM}, "
+        f"Karpathy's {KARPATHY_FORM}, a list {LIST_FORM} or an object {MAPPING_FORM}"
+    )
+
+
+def _name_of_text(source: Source, text: str) -> str:
+    first = next(numbered(text))[1]
+    if source.options.image_list is not None:
+        return "sentences"
+    if find_header(first):
+        return "table"
+    if TOKEN.fullmatch(first):
+        return "flickr8k"
+    if "\t" in first:
+        return "tsv"
+    raise _unknown(source.path, first)
+
+
+def _unknown(path: Path, first: str) -> ValueError:
+    return ValueError(
+        f"{path}: has no known format: its first line is {quote(first)}; expected JSON, "
+        "'image.jpg#0<TAB>caption', 'image.jpg<TAB>caption', a header that names the columns, such "
+        "as 'image,caption', or a caption a line with `image_list`"
+    )
+
+
+def _shards(path: Path, format: str | None) -> list[Path]:
+    """List the Parquet or tar files that a path names; none if it is something else."""
+    kinds = [format] if format in _OF_SHARDS else [*_OF_SHARDS] if format is None else []
+    if path.is_file():
+        return [path] if format in _OF_SHARDS or path.suffix[1:].lower() in kinds else []
+    for kind in kinds:
+        if path.is_dir() and (found := sorted(path.rglob(f"*.{kind}"))):
+            return found
+    return []
+
+
+def _folder(source: Source) -> Iterator[Entry]:
+    """Read the `metadata` files in a folder and in its subfolders, which name the splits."""
+    files = [
+        file
+        for folder in (source.path, *sorted(p for p in source.path.iterdir() if p.is_dir()))
+        for file in [next((folder / n for n in _METADATA if (folder / n).is_file()), None)]
+        if file is not None
+    ]
+    if not files:
+        raise ValueError(
+            f"{source.path}: is a folder without Parquet files, tar files or {_METADATA[0]}, "
+            "expected one with captions"
+        )
+    for file in files:
+        inner = Source(file, ReadOptions(), source.tally)
+        _, entries = _recognise(inner)
+        prefix = file.parent.relative_to(source.path).as_posix()
+        split = None
+        if prefix != ".":
+            try:
+                split = inner.split(prefix, "folder")
+            except ValueError:
+                split = None
+        for entry in entries:
+            name = entry.image if prefix == "." else f"{prefix}/{entry.image}"
+            yield entry._replace(image=name, split=entry.split or split)
+        source.detail = inner.detail

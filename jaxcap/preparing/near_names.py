@@ -1,0 +1,44 @@
+"""The same picture under another name: another ending, case, folder, or kind of slash."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+_NAMED = 5
+_ENDINGS = re.compile(r"(\.(jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif|\d+))+$")
+
+
+def normal(name: str) -> str:
+    """Compose letters with marks (NFC), so that both encodings of a name are equal."""
+    return unicodedata.normalize("NFC", name)
+
+
+class NearNames:
+    """Names by what is left of them without folder, ending and case.
+
+    Args:
+        names: the names.
+    """
+
+    def __init__(self, names: Iterable[str]):
+        self._by_key: dict[str, list[str]] = {}
+        for name in names:
+            self._by_key.setdefault(_key(name), []).append(name)
+
+    def find(self, name: str) -> list[str]:
+        """List the names that are near one."""
+        return self._by_key.get(_key(name), [])
+
+    def list(self, names: Iterable[str], most: int = _NAMED) -> str:
+        """List up to `most` names, each with the near one if there is any."""
+        all_names = [*names]
+        first = [
+            f"{name} (there is {near[0]})" if (near := self.find(name)) else name
+            for name in all_names[:most]
+        ]
+        return ", ".join(first) + (", ..." if len(all_names) > most else "")
+
+
+def _key(name: str) -> str:
+    last = normal(name).replace("\\", "/").rpartition("/")[2].casefold()
+    return _ENDINGS.sub("", re.sub(r"#\d+$", "", last)) or last

@@ -1,0 +1,238 @@
+"""Every caption format, from small files of layouts that people have; `tests/files` has faults."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from jaxcap.formats.entries import ReadOptions
+from jaxcap.formats.read import FORMATS, read_caption_file
+
+CAT, DOGS = "A cat.", ("A dog.", "Two dogs.")
+COCO = {
+    "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b.jpg"}],
+    "annotations": [
+        {"image_id": image, "id": i, "caption": caption}
+        for i, (image, caption) in enumerate([(9, "A dog."), (7, CAT), (9, " Two\ndogs. ")])
+    ],
+}
+NOCAPS = {
+    "images": [
+        {"id": i, "open_images_id": name, "file_name": f"{name}.jpg", "domain": "in-domain"}
+        for i, name in enumerate(("0013ea2087020901", "0013ea2087020902"))
+    ]
+}
+STAIR = {
+    "images": [{"id": 2**62, "file_name": "a.jpg", "flickr_url": "http://x/a.jpg"}],
+    "annotations": [{"image_id": 2**62, "id": 1, "caption": "猫。", "tokenized_caption": "猫 。"}],
+}
+KARPATHY = {
+    "images": [
+        {
+            **{"filename": "a.jpg", "split": "train", "imgid": 0, "cocoid": 391895},
+            "sentences": [{"raw": CAT, "tokens": ["a", "cat"]}],
+        },
+        {
+            **{"filename": "b.jpg", "split": "restval", "imgid": 1, "cocoid": 522418},
+            **{"filepath": "val2014", "sentences": [{"raw": text} for text in DOGS]},
+        },
+        {"filename": "c.jpg", "split": "val", "imgid": 2, "cocoid": 1, "sentences": []},
+    ]
+}
+TEXTCAPS = {
+    "dataset_name": "textcaps",
+    "data": [
+        {
+            **{"image_id": "0054c91397f2fe05", "image_path": "train/0054c91397f2fe05.jpg"},
+            **{"caption_str": text, "reference_strs": [*DOGS], "set_name": "train"},
+            **{"image_name": "0054c91397f2fe05", "caption_id": i},
+        }
+        for i, text in enumerate(DOGS)
+    ],
+}
+AI_CHALLENGER = [{"url": "http://x/1", "image_id": "8f00.jpg", "caption": [CAT, *DOGS]}]
+BLIP = [{"caption": text, "image": "b.jpg", "image_id": "coco_9"} for text in DOGS]
+BLIP_VAL = [{"image": "val2014/b.jpg", "caption": [*DOGS]}]
+MAPPING = {"a.jpg": CAT, "b.jpg": [*DOGS], "c.jpg": []}
+METADATA = (
+    '{"file_name": "a.png", "text": "A cat."}\r\n\n{"file_name": "b.png", "text": "A dog."}\n'
+)
+FLICKR8K = "a.jpg#0\tA cat .\na.jpg#1\tA # cat .\r\n\nb.jpg#0\tA dog .\n"
+FLICKR8K_CN = "a.jpg#zhb#0 一只猫。\nb.jpg#zhb#0 狗\nb.jpg#zhb#1 两只狗\n"
+KAGGLE = 'image,caption\na.jpg,"A cat, black, sits ."\nb.jpg,A dog , wet , runs .\n'
+FLICKR30K = "image_name| comment_number| comment\na.jpg| 0| A cat .\nb.jpg| 4   A dog runs .\n"
+MIRROR = 'raw,sentids,split,filename,img_id\n"[""A dog."", ""Two dogs.""]","[5, 6]",train,b.jpg,1\n'
+NUMBERED = "File Name;Split;caption_0;caption_1\nb.jpg;Validation;A dog.;Two dogs.\n"
+IDS = "image,caption,image_id\nx1.jpg,a box, number 1,1\nx2.jpg,a ball,2\nx3.jpg,a cup,007\n"
+TSV = "a.jpg\tA cat\nsub/b.jpg\tA dog\tval\nc.jpg\tA fish\tdev\n"
+RAW = ["Une poupée 👧\u2028assise", "Une poupée 👧 assise"]
+UNICODE = f"\ufeffa.jpg\t{RAW[0]}\na.jpg\t  \na.jpg\t{RAW[1]}\nb.jpg\t一只猫\n"
+SPREADSHEET = "Filename,Description,,\r\na.jpg,A cat.,,\r\nb.jpg,,,\r\n,lost,,\r\n"
+
+
+def read(tmp_path, content, **options):
+    text = content if isinstance(content, str) else json.dumps(content)
+    (tmp_path / "captions").write_text(text, encoding="utf-8", newline="")
+    return read_caption_file(str(tmp_path / "captions"), ReadOptions(**options))
+
+
+def shown(found):
+    return " | ".join(
+        f"{image.id or ''} {image.name} {image.split or ''}: {', '.join(image.captions)}".strip()
+        for image in found.images
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "expected"),
+    [
+        ("coco", COCO, "7 a.jpg : A cat. | 9 b.jpg : A dog., Two dogs."),
+        ("coco", STAIR, f"{2**62} a.jpg : 猫。"),
+        ("coco", NOCAPS, "0013ea2087020901.jpg : | 1 0013ea2087020902.jpg :"),
+        (
+            *("karpathy", KARPATHY),
+            "391895 a.jpg train: A cat. | 522418 val2014/b.jpg train: A dog., Two dogs. | 1 c.jpg "
+            "val:",
+        ),
+        (
+            *("textcaps", TEXTCAPS),
+            "0054c91397f2fe05 train/0054c91397f2fe05.jpg train: A dog., Two dogs.",
+        ),
+        ("list", AI_CHALLENGER, "8f00.jpg : A cat., A dog., Two dogs."),
+        ("list", BLIP, "coco_9 b.jpg : A dog., Two dogs."),
+        ("list", BLIP_VAL, "val2014/b.jpg : A dog., Two dogs."),
+        ("mapping", MAPPING, "a.jpg : A cat. | b.jpg : A dog., Two dogs. | c.jpg :"),
+        ("jsonl", METADATA, "a.png : A cat. | b.png : A dog."),
+        ("flickr8k", FLICKR8K, "a.jpg : A cat ., A # cat . | b.jpg : A dog ."),
+        ("flickr8k", FLICKR8K_CN, "a.jpg : 一只猫。 | b.jpg : 狗, 两只狗"),
+        ("table", KAGGLE, "a.jpg : A cat, black, sits . | b.jpg : A dog , wet , runs ."),
+        ("table", FLICKR30K, "a.jpg : A cat . | b.jpg : A dog runs ."),
+        ("table", MIRROR, "1 b.jpg train: A dog., Two dogs."),
+        ("table", NUMBERED, "b.jpg val: A dog., Two dogs."),
+        ("table", IDS, "1 x1.jpg : a box, number 1 | 2 x2.jpg : a ball | 007 x3.jpg : a cup"),
+        ("table", "image_id\tcaptions\n" + TSV, "a.jpg : A cat | sub/b.jpg : A dog val |"),
+        ("table", SPREADSHEET, "a.jpg : A cat. | b.jpg :"),
+        ("tsv", TSV, "a.jpg : A cat | sub/b.jpg val: A dog | c.jpg val: A fish"),
+        ("tsv", UNICODE, f"a.jpg : {RAW[1]} | b.jpg : 一只猫"),
+    ],
+)
+def test_formats(tmp_path, kind, content, expected):
+    found = read(tmp_path, content)
+    assert found.format == kind
+    assert shown(found).startswith(expected.removesuffix("|").strip())
+    assert (found.empty, found.repeated) == (
+        (1, 1) if content is UNICODE else (content is SPREADSHEET, 0)
+    )
+    assert found.images[0].raw == RAW or content is not UNICODE
+    assert shown(read(tmp_path, content, format=kind)) == shown(found)
+
+
+def test_what_is_recognised_mended_or_left_out_is_told_with_its_line(tmp_path):
+    found = read(tmp_path, FLICKR30K)
+    assert found.detail == "image from image_name, captions from comment, between '|'"
+    assert found.notes == (
+        "mended: 1 rows without a delimiter after the caption's number (line 3)",
+    )
+    assert read(tmp_path, SPREADSHEET).notes == ("left out: 1 rows without an image (line 4)",)
+    assert read(tmp_path, "image,n,caption\na.jpg,1\nb.jpg,2,x\n").notes == (
+        "left out: 1 rows without a caption (line 2)",
+    )
+
+
+ROWS = [
+    "c0.jpg,A red box .",
+    "c1.jpg,A ball, green and round .",
+    'c2.jpg,"Stop" says a sign',
+    'c3.jpg,"Hello, reads the paper',
+    'c3.jpg,"A quoted, ""whole"" one"',
+    'c4.jpg,A 12" ball on the "old" floor',
+    'c5.jpg,"two',
+    'lines"',
+    "c6.jpg,the end",
+]
+
+
+@pytest.mark.parametrize("last", ["", 'c7.jpg,see the 12"', 'c7.jpg,"'])
+def test_a_quotation_mark_without_its_partner_swallows_nothing(tmp_path, last):
+    found = read(tmp_path, "\n".join(["image,caption", *ROWS, last]) + "\n")
+    captions = {image.name: image.captions for image in found.images}
+    assert {name: captions[name] for name in list(captions)[:7]} == {
+        "c0.jpg": ["A red box ."],
+        "c1.jpg": ["A ball, green and round ."],
+        "c2.jpg": ['"Stop" says a sign'],
+        "c3.jpg": ['"Hello, reads the paper', 'A quoted, "whole" one'],
+        "c4.jpg": ['A 12" ball on the "old" floor'],
+        "c5.jpg": ["two lines"],
+        "c6.jpg": ["the end"],
+    }
+    assert len(captions) == (8 if last else 7)
+    assert found.notes[0].startswith("mended: ") and "(line 4, line 5" in found.notes[0]
+
+
+def test_what_csv_writes_is_read_back(tmp_path):
+    rows = [(f"{i}.jpg", text) for i, text in enumerate(['a "b"', "c,d", "e\nf.jpg,g h", "\"'"])]
+    file = io.StringIO()
+    csv.writer(file, delimiter=";").writerows([("name", "text"), *rows])
+    found = read(tmp_path, file.getvalue())
+    assert [image.raw[0] for image in found.images[:2]] == ['a "b"', "c,d"]
+    # A line of a caption that is a row by itself is taken for one.
+    assert found.notes or [image.raw[0] for image in found.images] == [text for _, text in rows]
+
+
+def test_rejected_captions_are_left_out_and_counted_unless_kept(tmp_path):
+    marks = [{}, {"is_rejected": True}, {"is_precanned": True, "is_rejected": False}]
+    content = {
+        "images": [{"id": 0, "file_name": "a.jpg", "text_detected": False}],
+        "annotations": [
+            {"image_id": 0, "id": i, "caption": f"c{i}", **found} for i, found in enumerate(marks)
+        ],
+    }
+    found = read(tmp_path, content)
+    assert found.images[0].captions == ["c0"]
+    assert found.notes == (
+        "left out: 1 captions marked is_rejected (annotations[1])",
+        "left out: 1 captions marked is_precanned (annotations[2])",
+    )
+    assert read(tmp_path, content, keep_rejected=True).images[0].captions == ["c0", "c1", "c2"]
+
+
+def test_ids_that_do_not_tell_images_apart_are_not_used(tmp_path):
+    rows = [{"image": "a.jpg", "caption": f"c{i}", "id": i} for i in range(3)]
+    assert [image.id for image in read(tmp_path, rows).images] == [None]
+
+
+def test_a_caption_a_line_with_the_images_beside_it(tmp_path):
+    names = tmp_path / "images"
+    names.write_text("a.jpg#0\nb.jpg\n")
+    found = read(tmp_path, "Une chatte.\nUn chien.\n", image_list=names)
+    assert (found.format, shown(found)) == ("sentences", "a.jpg : Une chatte. | b.jpg : Un chien.")
+    with pytest.raises(ValueError, match="images: has 2 lines and .* 1, expected a name for each"):
+        read(tmp_path, "Un chien.\n", image_list=names)
+    with pytest.raises(ValueError, match="a caption a line without its image; give `image_list`"):
+        read(tmp_path, "Un chien.\n", format="sentences")
+
+
+def test_a_folder_of_splits_with_metadata(tmp_path):
+    for split, name in (("train", "metadata.csv"), ("validation", "metadata.jsonl")):
+        (tmp_path / split).mkdir()
+        rows = {
+            "metadata.csv": "file_name,text\na.png,A cat.\n",
+            "metadata.jsonl": '{"file_name": "a.png", "text": "A dog."}\n',
+        }
+        (tmp_path / split / name).write_text(rows[name])
+    found = read_caption_file(tmp_path)
+    assert shown(found) == "train/a.png train: A cat. | validation/a.png val: A dog."
+    with pytest.raises(ValueError, match="a folder without Parquet files, tar files or metadata"):
+        (tmp_path / "empty").mkdir()
+        read_caption_file(tmp_path / "empty")
+
+
+def test_a_format_is_forced_or_refused(tmp_path):
+    with pytest.raises(ValueError, match="`format` is 'xml', expected one of coco, karpathy"):
+        read(tmp_path, TSV, format="xml")
+    with pytest.raises(ValueError, match="has the format coco, not karpathy; leave out `format`"):
+        read(tmp_path, COCO, format="karpathy")
+    with pytest.raises(ValueError, match="has no known format: its first line is 'a.jpg"):
+        read(tmp_path, TSV, format="table")
+    assert len(FORMATS) == len(set(FORMATS)) == 13
