@@ -15,6 +15,7 @@
     sentences   a caption a line, with `image_list` beside it: Multi30k
     parquet     a file or a folder of files with a column of pictures
     tar         a file or a folder of image-text shards
+    texts       a folder of `NAME.txt` or `NAME.caption`, with the captions of `NAME.jpg` on its lines
     folder      subfolders of the splits, each with a `metadata.jsonl` or `metadata.csv`
 
 Text is UTF-8; a byte-order mark is skipped.
@@ -40,7 +41,8 @@ from jaxcap.formats.records import (
     read_textcaps,
 )
 from jaxcap.formats.shards import read_parquet, read_tar
-from jaxcap.formats.tables import find_header, read_table
+from jaxcap.formats.tables import find_delimiter, find_header, read_table
+from jaxcap.formats.texts import read_texts
 
 _OF_JSON: Mapping[str, Callable[[Source, Any], Iterator[Entry]]] = {
     "coco": read_coco,
@@ -60,8 +62,6 @@ _OF_SHARDS: Mapping[str, Callable[[Source, list[Path]], Iterator[Entry]]] = {
     "parquet": read_parquet,
     "tar": read_tar,
 }
-FORMATS = (*_OF_JSON, *_OF_TEXT, *_OF_SHARDS, "folder")
-"""Names of the formats."""
 
 _METADATA = ("metadata.jsonl", "metadata.csv")
 
@@ -89,7 +89,11 @@ def read_caption_file(path: AnyPath, options: ReadOptions | None = None) -> Capt
         name = options.format or shards[0].suffix[1:].lower()
         return collect(name, source, _OF_SHARDS[name](source, shards))
     if source.path.is_dir():
-        return collect("folder", source, _folder(source))
+        name = options.format or ("folder" if _metadata(source.path) else "texts")
+        read = _OF_FOLDER.get(name)
+        if read is None:
+            raise ValueError(f"{source.path}: is a folder, expected a file of the format {name}")
+        return collect(name, source, read(source))
     name, entries = _recognise(source)
     return collect(name, source, entries)
 
@@ -111,7 +115,7 @@ def _recognise(source: Source) -> tuple[str, Iterable[Entry]]:
         return found, _OF_JSON[found](source, value)
     name = name or _name_of_text(source, text)
     first = next(numbered(text))[1]
-    if name == "table" and find_header(first) is None:
+    if name == "table" and not (find_header(first) or find_delimiter(first)):
         raise _unknown(path, first)
     return name, _OF_TEXT[name](source, text)
 
@@ -153,6 +157,8 @@ def _name_of_text(source: Source, text: str) -> str:
         return "flickr8k"
     if "\t" in first:
         return "tsv"
+    if find_delimiter(first):
+        return "table"
     raise _unknown(source.path, first)
 
 
@@ -175,20 +181,15 @@ def _shards(path: Path, format: str | None) -> list[Path]:
     return []
 
 
+def _metadata(path: Path) -> list[Path]:
+    folders = (path, *sorted(inner for inner in path.iterdir() if inner.is_dir()))
+    found = [[folder / name for name in _METADATA] for folder in folders]
+    return [next(filter(Path.is_file, files)) for files in found if any(map(Path.is_file, files))]
+
+
 def _folder(source: Source) -> Iterator[Entry]:
     """Read the `metadata` files in a folder and in its subfolders, which name the splits."""
-    files = [
-        file
-        for folder in (source.path, *sorted(p for p in source.path.iterdir() if p.is_dir()))
-        for file in [next((folder / n for n in _METADATA if (folder / n).is_file()), None)]
-        if file is not None
-    ]
-    if not files:
-        raise ValueError(
-            f"{source.path}: is a folder without Parquet files, tar files or {_METADATA[0]}, "
-            "expected one with captions"
-        )
-    for file in files:
+    for file in _metadata(source.path):
         inner = Source(file, ReadOptions(), source.tally)
         _, entries = _recognise(inner)
         prefix = file.parent.relative_to(source.path).as_posix()
@@ -202,3 +203,11 @@ def _folder(source: Source) -> Iterator[Entry]:
             name = entry.image if prefix == "." else f"{prefix}/{entry.image}"
             yield entry._replace(image=name, split=entry.split or split)
         source.detail = inner.detail
+
+
+_OF_FOLDER: Mapping[str, Callable[[Source], Iterator[Entry]]] = {
+    "folder": _folder,
+    "texts": read_texts,
+}
+FORMATS = (*_OF_JSON, *_OF_TEXT, *_OF_SHARDS, *_OF_FOLDER)
+"""Names of the formats."""

@@ -14,7 +14,8 @@ from jaxcap.formats.records import TO_DOWNLOAD, captions_of
 _DELIMITERS = ("\t", ",", ";", "|")
 # A caption with more line ends in quotation marks is taken for one without a closing mark.
 _MOST_LINES = 20
-_SUFFIX = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif)\s*$", re.IGNORECASE)
+_ENDING = r"\.(jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif)"
+_SUFFIX = re.compile(rf"{_ENDING}\s*$", re.IGNORECASE)
 
 
 def find_header(line: str) -> tuple[str, list[str]] | None:
@@ -27,8 +28,14 @@ def find_header(line: str) -> tuple[str, list[str]] | None:
     return None
 
 
+def find_delimiter(line: str) -> str | None:
+    """Find the delimiter after the name of an image with which a line begins; None without one."""
+    found = re.match(rf"[^,;|\t]*?{_ENDING}\s*([,;|]|(?<=\s))", line, re.IGNORECASE)
+    return (found[2] or " ") if found else None
+
+
 def read_table(source: Source, text: str) -> Iterator[Entry]:
-    """Read a table with a header.
+    """Read a table with a header, or with an image and a caption a row.
 
     A caption may hold the delimiter without quotation marks, if only one column holds captions. A
     quotation mark without its partner is read as the character it is, and counted.
@@ -38,9 +45,11 @@ def read_table(source: Source, text: str) -> Iterator[Entry]:
     """
     lines = text.split("\n")
     start = next(i for i, line in enumerate(lines) if line.strip())
-    found = find_header(lines[start])
-    assert found is not None
-    delimiter, names = found
+    if found := find_header(lines[start]):
+        delimiter, names = found
+        start += 1
+    else:
+        delimiter, names = find_delimiter(lines[start]) or ",", ["image", "caption"]
     columns = find_columns(names)
     if columns is None:
         raise ValueError(f"{source.path}: {TO_DOWNLOAD}")
@@ -50,7 +59,7 @@ def read_table(source: Source, text: str) -> Iterator[Entry]:
     def is_row(cells: Sequence[str]) -> bool:
         return len(cells) >= len(names) and bool(_SUFFIX.search(cells[columns.image]))
 
-    for number, cells in _records(source, lines, start + 1, delimiter, is_row):
+    for number, cells in _records(source, lines, start, delimiter, is_row):
         where = f"line {number}"
         cells = _fit(source, cells, names, columns, delimiter, where)
         if cells is not None:

@@ -57,7 +57,8 @@ def find_images(folder: AnyPath, names: Sequence[str]) -> FoundImages:
         last = name.rpartition("/")[2]
         by_last[last].append(path)
         if is_image_name(path):
-            by_last[f"{os.path.splitext(last)[0]}/"].append(path)
+            for key in {os.path.splitext(last)[0], os.path.splitext(name)[0]}:
+                by_last[f"{key}/"].append(path)
     paths, elsewhere = {}, 0
     for name in names:
         if path := files.get(normal(name)):
@@ -73,10 +74,11 @@ def find_images(folder: AnyPath, names: Sequence[str]) -> FoundImages:
 
 
 def _by_last_part(files: dict[str, Path], by_last: dict[str, list[Path]], name: str) -> Path | None:
-    last = normal(name).replace("\\", "/").rpartition("/")[2]
+    name = normal(name).replace("\\", "/")
+    last = name.rpartition("/")[2]
     if path := files.get(last):
         return path
-    for key in (last, *(() if is_image_name(last) else (f"{last}/",))):
+    for key in (last, *(() if is_image_name(last) else (f"{name}/", f"{last}/"))):
         if len(found := by_last.get(key, [])) == 1:
             return found[0]
     return None

@@ -113,6 +113,12 @@ def shown(found):
         ("table", IDS, "1 x1.jpg : a box, number 1 | 2 x2.jpg : a ball | 007 x3.jpg : a cup"),
         ("table", "image_id\tcaptions\n" + TSV, "a.jpg : A cat | sub/b.jpg : A dog val |"),
         ("table", SPREADSHEET, "a.jpg : A cat. | b.jpg :"),
+        (
+            "table",
+            "a b.jpg, A cat, wet.\nb.jpg, A dog.\n",
+            "a b.jpg : A cat, wet. | b.jpg : A dog.",
+        ),
+        ("table", "a.jpg A cat.\nb.PNG A dog.\n", "a.jpg : A cat. | b.PNG : A dog."),
         ("tsv", TSV, "a.jpg : A cat | sub/b.jpg val: A dog | c.jpg val: A fish"),
         ("tsv", UNICODE, f"a.jpg : {RAW[1]} | b.jpg : 一只猫"),
     ],
@@ -223,9 +229,18 @@ def test_a_folder_of_splits_with_metadata(tmp_path):
         (tmp_path / split / name).write_text(rows[name])
     found = read_caption_file(tmp_path)
     assert shown(found) == "train/a.png train: A cat. | validation/a.png val: A dog."
-    with pytest.raises(ValueError, match="a folder without Parquet files, tar files or metadata"):
-        (tmp_path / "empty").mkdir()
-        read_caption_file(tmp_path / "empty")
+
+
+def test_a_folder_of_texts(tmp_path):
+    with pytest.raises(ValueError, match="is a folder without captions: it has no Parquet files"):
+        read_caption_file(tmp_path)
+    for name, text in (("a/1.txt", "A dog.\n\nTwo dogs.\n"), ("b/1.caption", CAT), ("c.md", "x")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = read_caption_file(tmp_path)
+    assert (found.format, shown(found)) == ("texts", "a/1 : A dog., Two dogs. | b/1 : A cat.")
+    with pytest.raises(ValueError, match="is a folder, expected a file of the format coco"):
+        read_caption_file(tmp_path, ReadOptions(format="coco"))
 
 
 def test_a_format_is_forced_or_refused(tmp_path):
@@ -235,4 +250,4 @@ def test_a_format_is_forced_or_refused(tmp_path):
         read(tmp_path, COCO, format="karpathy")
     with pytest.raises(ValueError, match="has no known format: its first line is 'a.jpg"):
         read(tmp_path, TSV, format="table")
-    assert len(FORMATS) == len(set(FORMATS)) == 13
+    assert len(FORMATS) == len(set(FORMATS)) == 14

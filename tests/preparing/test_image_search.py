@@ -34,12 +34,12 @@ def test_names_are_paths_or_last_parts(tmp_path):
 def test_a_unique_last_part_or_stem_is_found_in_any_folder_and_near_names_are_told(tmp_path):
     touch(tmp_path / "x/a.jpg", tmp_path / "y/b.JPEG", tmp_path / "y/2.png", tmp_path / "y/2.txt")
     touch(tmp_path / "x/c.jpg", tmp_path / "y/c.jpg", tmp_path / "d.png")
-    names = ["val2014/a.jpg", "b", "elsewhere\\a.jpg", "2", "c.jpg", "D.jpg", "e.jpg.1"]
+    names = ["val2014/a.jpg", "b", "elsewhere\\a.jpg", "2", "y/c", "c.jpg", "D.jpg", "e.jpg.1"]
     found = find_images(tmp_path, names)
     assert [str(path.relative_to(tmp_path)) for path in found.paths.values()] == [
-        *("x/a.jpg", "y/b.JPEG", "x/a.jpg", "y/2.png")
+        *("x/a.jpg", "y/b.JPEG", "x/a.jpg", "y/2.png", "y/c.jpg")
     ]
-    assert (found.missing, found.elsewhere) == (["c.jpg", "D.jpg", "e.jpg.1"], 4)
+    assert (found.missing, found.elsewhere) == (["c.jpg", "D.jpg", "e.jpg.1"], 5)
     assert found.near.list(found.missing) == (
         "c.jpg (there is x/c.jpg), D.jpg (there is d.png), e.jpg.1"
     )
