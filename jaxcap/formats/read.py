@@ -15,7 +15,7 @@
     sentences   a caption a line, with `image_list` beside it: Multi30k
     parquet     a file or a folder of files with a column of pictures
     tar         a file or a folder of image-text shards
-    texts       a folder of `NAME.txt` or `NAME.caption`, with the captions of `NAME.jpg` on its lines
+    texts       a folder of `a.txt` or `a.caption`, with the captions of `a.jpg` on its lines
     folder      subfolders of the splits, each with a `metadata.jsonl` or `metadata.csv`
 
 Text is UTF-8; a byte-order mark is skipped.

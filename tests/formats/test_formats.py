@@ -115,7 +115,7 @@ def shown(found):
         ("table", SPREADSHEET, "a.jpg : A cat. | b.jpg :"),
         (
             "table",
-            "a b.jpg, A cat, wet.\nb.jpg, A dog.\n",
+            "a b.jpg, A cat, wet.\nb.jpg, No.\n",
             "a b.jpg : A cat, wet. | b.jpg : A dog.",
         ),
         ("table", "a.jpg A cat.\nb.PNG A dog.\n", "a.jpg : A cat. | b.PNG : A dog."),
@@ -248,6 +248,6 @@ def test_a_format_is_forced_or_refused(tmp_path):
         read(tmp_path, TSV, format="xml")
     with pytest.raises(ValueError, match="has the format coco, not karpathy; leave out `format`"):
         read(tmp_path, COCO, format="karpathy")
-    with pytest.raises(ValueError, match="has no known format: its first line is 'a.jpg"):
-        read(tmp_path, TSV, format="table")
+    with pytest.raises(ValueError, match="has no known format: its first line is 'a cat'"):
+        read(tmp_path, "a cat\n", format="table")
     assert len(FORMATS) == len(set(FORMATS)) == 14
