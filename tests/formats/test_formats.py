@@ -116,7 +116,7 @@ def shown(found):
         (
             "table",
             "a b.jpg, A cat, wet.\nb.jpg, No.\n",
-            "a b.jpg : A cat, wet. | b.jpg : A dog.",
+            "a b.jpg : A cat, wet. | b.jpg : No.",
         ),
         ("table", "a.jpg A cat.\nb.PNG A dog.\n", "a.jpg : A cat. | b.PNG : A dog."),
         ("tsv", TSV, "a.jpg : A cat | sub/b.jpg val: A dog | c.jpg val: A fish"),
