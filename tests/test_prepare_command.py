@@ -36,7 +36,6 @@ def test_it_says_what_it_does_and_what_it_leaves_out(photos, tmp_path):
         "captions: 40 of 20 images in ",
         "splits by the caption file",
         "left out: 2 images of the split test",
-        "skipped: 1 files",
         "resumed: 2 of 18 images are already encoded",
         "train: 16 images, 32 captions; val: 2 images, 4 captions",
         "train: 14 images, 28 captions; val: 2 images, 4 captions",

@@ -34,12 +34,16 @@ def read_coco(source: Source, value: dict[str, Any]) -> Iterator[Entry]:
             )
         names[number] = _field(source, image, where, "file_name", str, COCO_FORM)
         yield Entry(names[number], id=number)
+    # Some files write the same ids as integers here and as strings there.
+    by_text = {str(number): number for number in names}
     annotations = value.get("annotations", [])
     if not isinstance(annotations, list):
         raise ValueError(f"{source.path}: annotations is not a list; expected the form {COCO_FORM}")
     for i, annotation in enumerate(annotations):
         where = f"annotations[{i}]"
         number = _field(source, annotation, where, "image_id", (int, str), COCO_FORM)
+        if number not in names and str(number) in by_text:
+            number = by_text[str(number)]
         if number not in names:
             raise ValueError(
                 f"{source.path}: {where} has image_id {quote(number)}, which is not in images; "

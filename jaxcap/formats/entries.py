@@ -1,6 +1,7 @@
 """What every reader of captions gives, and how its entries become images with captions."""
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _NAMED = 3
+# `[/EN#283585/people A man]`
+_MARKS = re.compile(r"\[/EN#\d+/\S+ ([^\]]*)\]")
 
 
 class Entry(NamedTuple):
@@ -189,6 +192,9 @@ def collect(format: str, source: Source, entries: Iterable[Entry]) -> CaptionFil
             found.id = number
         if caption is None:
             continue
+        if "[/EN#" in caption:
+            source.tally.mend("captions with the marks of Flickr30k Entities, removed", image)
+            caption = _MARKS.sub(r"\1", caption)
         if len(caption) > LONGEST_CAPTION:
             raise too_long(caption, f"{source.path}: {quote(image)}")
         clean = " ".join(caption.split())

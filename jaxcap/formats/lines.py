@@ -9,7 +9,7 @@ from jaxcap.formats.records import TO_DOWNLOAD
 from jaxcap.formats.tables import check_first_cell
 
 # `a.jpg#0<TAB>caption`, and `a.jpg#zhb#0 caption` as in Flickr8k-CN.
-TOKEN = re.compile(r"(?P<image>[^\t]+?)#(?:[A-Za-z]\w*#)?\d+(?:\t+| +)(?P<caption>.*)")
+TOKEN = re.compile(r"(?P<image>[^\t]+?)#(?:[A-Za-z]\w*#)?\d+(?:\t+| +|,)(?P<caption>.*)")
 _LOOKED_AT = 20
 
 

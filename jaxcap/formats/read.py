@@ -4,8 +4,8 @@
                 nocaps, VizWiz, STAIR
     karpathy    {"images": [{"filename", "filepath"?, "split", "sentences": [{"raw"}]}]}; `restval`
                 is train
-    textcaps    {"data": [record, ...]}
-    list        [{"image", "caption"}, ...], the caption a string or a list: BLIP, AI Challenger
+    list        [{"image", "caption"}, ...], the caption a string or a list, or an object with such
+                a list: BLIP, AI Challenger, TextCaps
     mapping     {"a.jpg": [caption, ...]}
     jsonl       a record a line, as Hugging Face's `metadata.jsonl`
     table       CSV and the like with a header, in any words, order and delimiter: Flickr8k's
@@ -34,11 +34,11 @@ from jaxcap.formats.lines import TOKEN, numbered, read_sentences, read_tabs, rea
 from jaxcap.formats.records import (
     LIST_FORM,
     MAPPING_FORM,
+    find_list,
     is_json_lines,
     read_json_lines,
     read_list,
     read_mapping,
-    read_textcaps,
 )
 from jaxcap.formats.shards import read_parquet, read_tar
 from jaxcap.formats.tables import find_delimiter, find_header, read_table
@@ -47,7 +47,6 @@ from jaxcap.formats.texts import read_texts
 _OF_JSON: Mapping[str, Callable[[Source, Any], Iterator[Entry]]] = {
     "coco": read_coco,
     "karpathy": read_karpathy,
-    "textcaps": read_textcaps,
     "list": read_list,
     "mapping": read_mapping,
 }
@@ -127,15 +126,19 @@ def _name_of_json(path: Path, value: Any) -> str:
         images = value.get("images")
         if isinstance(images, list):
             by_sentence = any(isinstance(i, dict) and "sentences" in i for i in images)
-            return "karpathy" if by_sentence and "annotations" not in value else "coco"
-        if isinstance(value.get("data"), list):
-            return "textcaps"
+            if by_sentence and "annotations" not in value:
+                return "karpathy"
+            return "list" if find_list({"images": images}) else "coco"
+        if find_list(value):
+            return "list"
         if "annotations" not in value and any(_captions_of_one(v) for v in value.values()):
             return "mapping"
     return _no_images(path, value)
 
 
 def _captions_of_one(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "caption" in value
     return bool(value) and isinstance(value[0] if isinstance(value, list) else value, str)
 
 

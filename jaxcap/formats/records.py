@@ -1,4 +1,4 @@
-"""Records: a list of JSON objects, an object by image name, JSON Lines, and TextCaps' form."""
+"""Records: a list of JSON objects, alone or in an object, JSON Lines, and an object by image."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -76,14 +76,22 @@ def captions_of(source: Source, where: str, value: Any) -> list[str]:
     return texts
 
 
-def read_list(source: Source, value: list[Any]) -> Iterator[Entry]:
-    """Read a list of records."""
-    return read_records(source, ((f"[{i}]", record) for i, record in enumerate(value)))
+def read_list(source: Source, value: list[Any] | Mapping[str, Any]) -> Iterator[Entry]:
+    """Read a list of records, alone or in an object, as TextCaps' `{"data": [record, ...]}`."""
+    name = ""
+    if not isinstance(value, list):
+        name = find_list(value) or ""
+        value = value[name]
+    return read_records(source, ((f"{name}[{i}]", record) for i, record in enumerate(value)))
 
 
-def read_textcaps(source: Source, value: Mapping[str, Any]) -> Iterator[Entry]:
-    """Read TextCaps' form, `{"data": [records]}`."""
-    return read_records(source, ((f"data[{i}]", r) for i, r in enumerate(value["data"])))
+def find_list(value: Mapping[str, Any]) -> str | None:
+    """Find the field of an object that is a list of records."""
+    for name, found in value.items():
+        first = found[0] if isinstance(found, list) and found else None
+        if isinstance(first, dict) and find_columns([*first]):
+            return name
+    return None
 
 
 def read_mapping(source: Source, value: Mapping[str, Any]) -> Iterator[Entry]:

@@ -1,5 +1,6 @@
 """Tables with a header: CSV, TSV and their like, in any order and words, by Python's csv."""
 
+import ast
 import csv
 import json
 import re
@@ -177,12 +178,13 @@ def _entries(source: Source, cells: Sequence[str], columns: Columns, where: str)
 
 
 def _captions(source: Source, cell: str, where: str) -> list[str]:
-    """Return the captions of a cell, which may hold a list of them as JSON."""
-    if cell.lstrip().startswith('["'):
-        try:
-            return captions_of(source, where, json.loads(cell))
-        except (ValueError, RecursionError):
-            pass
+    """Return the captions of a cell, which may hold a list as JSON or as Python prints it."""
+    if re.match(r"\s*\[['\"]", cell):
+        for parse in (json.loads, ast.literal_eval):
+            try:
+                return captions_of(source, where, parse(cell))
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                pass
     return [cell]
 
 

@@ -19,7 +19,7 @@ class FoundImages:
         paths: file of each name that was found.
         missing: names that were not found, in order.
         elsewhere: number of names found under another path, by their last part alone.
-        others: number of files in the folder without a name.
+        others: number of images in the folder without a name.
         near: the files of the folder, to find those whose names are near a missing one.
     """
 
@@ -65,11 +65,13 @@ def find_images(folder: AnyPath, names: Sequence[str]) -> FoundImages:
             paths[name] = path
         elif path := _outside_the_walk(folder, name):
             paths[name] = path
+        elif len(found := by_last.get(f"{normal(name)}/", [])) == 1 and not is_image_name(name):
+            paths[name] = found[0]
         elif path := _by_last_part(files, by_last, name):
             paths[name] = path
             elsewhere += 1
     missing = [name for name in names if name not in paths]
-    others = len(set(files.values()) - set(paths.values()))
+    others = sum(map(is_image_name, set(files.values()) - set(paths.values())))
     return FoundImages(paths, missing, elsewhere, others, NearNames(files))
 
 
@@ -78,7 +80,7 @@ def _by_last_part(files: dict[str, Path], by_last: dict[str, list[Path]], name: 
     last = name.rpartition("/")[2]
     if path := files.get(last):
         return path
-    for key in (last, *(() if is_image_name(last) else (f"{name}/", f"{last}/"))):
+    for key in (last, *(() if is_image_name(last) else (f"{last}/",))):
         if len(found := by_last.get(key, [])) == 1:
             return found[0]
     return None

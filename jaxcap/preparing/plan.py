@@ -188,8 +188,8 @@ def plan_preparation(config: PreparationConfig) -> Plan:
     captioned = [image for image in file.images if words[image.name]]
     if not captioned:
         raise ValueError(
-            f"{config.captions}: no image has a caption, expected at least one"
-            + ("; " + "; ".join(file.notes) if file.notes else "")
+            f"{config.captions}: none of its {len(file.images):,} images has a caption, expected "
+            "one at least" + ("; " + "; ".join(file.notes) if file.notes else "")
         )
     assignment = assign_splits(captioned, config.splits)
     found = find_images(config.images, [image.name for image in file.images])
@@ -301,9 +301,7 @@ def _notes(
         notes.append("left out: " + ", ".join(f"{n:,} {what}" for what, n in left_out.items()))
     notes += assignment.notes
     if found.elsewhere:
-        notes.append(
-            f"found: {found.elsewhere:,} images by the last part of their names, in other folders"
-        )
+        notes.append(f"found: {found.elsewhere:,} images by the last part of their names alone")
     if found.others:
-        notes.append(f"skipped: {found.others:,} files in {config.images} without a caption")
+        notes.append(f"skipped: {found.others:,} images in {config.images} without a caption")
     return tuple(notes)

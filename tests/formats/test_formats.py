@@ -63,6 +63,7 @@ FLICKR8K_CN = "a.jpg#zhb#0 一只猫。\nb.jpg#zhb#0 狗\nb.jpg#zhb#1 两只狗\
 KAGGLE = 'image,caption\na.jpg,"A cat, black, sits ."\nb.jpg,A dog , wet , runs .\n'
 FLICKR30K = "image_name| comment_number| comment\na.jpg| 0| A cat .\nb.jpg| 4   A dog runs .\n"
 MIRROR = 'raw,sentids,split,filename,img_id\n"[""A dog."", ""Two dogs.""]","[5, 6]",train,b.jpg,1\n'
+PYTHON = "filename,captions\nb.jpg,\"['A dog.', 'Two dogs.']\"\n"
 NUMBERED = "File Name;Split;caption_0;caption_1\nb.jpg;Validation;A dog.;Two dogs.\n"
 IDS = "image,caption,image_id\nx1.jpg,a box, number 1,1\nx2.jpg,a ball,2\nx3.jpg,a cup,007\n"
 TSV = "a.jpg\tA cat\nsub/b.jpg\tA dog\tval\nc.jpg\tA fish\tdev\n"
@@ -96,19 +97,23 @@ def shown(found):
             "val:",
         ),
         (
-            *("textcaps", TEXTCAPS),
+            *("list", TEXTCAPS),
             "0054c91397f2fe05 train/0054c91397f2fe05.jpg train: A dog., Two dogs.",
         ),
         ("list", AI_CHALLENGER, "8f00.jpg : A cat., A dog., Two dogs."),
         ("list", BLIP, "coco_9 b.jpg : A dog., Two dogs."),
         ("list", BLIP_VAL, "val2014/b.jpg : A dog., Two dogs."),
+        ("list", {"images": BLIP_VAL}, "val2014/b.jpg : A dog., Two dogs."),
+        ("mapping", {"a.jpg": {"caption": CAT}}, "a.jpg : A cat."),
         ("mapping", MAPPING, "a.jpg : A cat. | b.jpg : A dog., Two dogs. | c.jpg :"),
         ("jsonl", METADATA, "a.png : A cat. | b.png : A dog."),
         ("flickr8k", FLICKR8K, "a.jpg : A cat ., A # cat . | b.jpg : A dog ."),
+        ("flickr8k", "a.jpg#0,A cat, black\n", "a.jpg : A cat, black"),
         ("flickr8k", FLICKR8K_CN, "a.jpg : 一只猫。 | b.jpg : 狗, 两只狗"),
         ("table", KAGGLE, "a.jpg : A cat, black, sits . | b.jpg : A dog , wet , runs ."),
         ("table", FLICKR30K, "a.jpg : A cat . | b.jpg : A dog runs ."),
         ("table", MIRROR, "1 b.jpg train: A dog., Two dogs."),
+        ("table", PYTHON, "b.jpg : A dog., Two dogs."),
         ("table", NUMBERED, "b.jpg val: A dog., Two dogs."),
         ("table", IDS, "1 x1.jpg : a box, number 1 | 2 x2.jpg : a ball | 007 x3.jpg : a cup"),
         ("table", "image_id\tcaptions\n" + TSV, "a.jpg : A cat | sub/b.jpg : A dog val |"),
@@ -141,6 +146,11 @@ def test_what_is_recognised_mended_or_left_out_is_told_with_its_line(tmp_path):
         "mended: 1 rows without a delimiter after the caption's number (line 3)",
     )
     assert read(tmp_path, SPREADSHEET).notes == ("left out: 1 rows without an image (line 4)",)
+    found = read(tmp_path, "a.jpg#0\t[/EN#28/people A man] in [/EN#1/clothing a hat] .\n")
+    assert found.images[0].captions == ["A man in a hat ."]
+    assert found.notes == (
+        "mended: 1 captions with the marks of Flickr30k Entities, removed (a.jpg)",
+    )
     assert read(tmp_path, "image,n,caption\na.jpg,1\nb.jpg,2,x\n").notes == (
         "left out: 1 rows without a caption (line 2)",
     )
@@ -250,4 +260,4 @@ def test_a_format_is_forced_or_refused(tmp_path):
         read(tmp_path, COCO, format="karpathy")
     with pytest.raises(ValueError, match="has no known format: its first line is 'a cat'"):
         read(tmp_path, "a cat\n", format="table")
-    assert len(FORMATS) == len(set(FORMATS)) == 14
+    assert len(FORMATS) == len(set(FORMATS)) == 13

@@ -106,7 +106,7 @@ def test_broken_missing_and_foreign_files_are_left_out_with_their_words(mixed):
     report = json.loads((mixed.output / "report.json").read_text())
     assert (report["missing"], report["unreadable"]) == (["010.png"], done.unreadable)
     notes = " ".join(report["notes"])
-    for note in ("of 20 images", "2 images of the split test", "skipped: 3 files"):
+    for note in ("of 20 images", "2 images of the split test", "skipped: 1 images"):
         assert note in notes
     # References are the captions as people wrote them, repeated ones too; the ids have each once.
     raw = {image["filename"]: [s["raw"] for s in image["sentences"]] for image in given["images"]}
