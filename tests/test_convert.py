@@ -140,6 +140,16 @@ def test_gates_are_reordered_biases_added_and_weights_transposed():
     np.testing.assert_array_equal(params["W_vocab"], [[1, 2, 3]])
 
 
+def test_layers_without_biases_and_single_cells():
+    state = tiny_state(
+        rnn__bias_ih_l0=None, rnn__bias_hh_l0=None, vocab__bias=None, proj__bias=None
+    )
+    params, _ = from_torch({name.replace("_l0", ""): x for name, x in state.items()})
+    np.testing.assert_array_equal(params["Wh"], [[5, 6, 8, 7]])
+    for name, size in (("b", 4), ("b_vocab", 3), ("b_proj", 1)):
+        np.testing.assert_array_equal(params[name], np.zeros(size))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -154,12 +164,12 @@ def test_gates_are_reordered_biases_added_and_weights_transposed():
         ("rnn__weight_hh_l0", np.zeros((3, 1)), r"has G=3 and H=1, .* an RNN.*3H is a GRU"),
         ("rnn__weight_ih_l1", np.zeros((4, 1)), r"belongs to a kind of layer .*one layer"),
         ("rnn__weight_hh_l0_reverse", np.zeros((4, 1)), r"belongs to .*one direction"),
-        ("cell__weight", np.zeros((1, 2)), r"cell\.bias is missing, expected shape \(H=1\)"),
+        ("rnn__weight_hr_l0", np.zeros((1, 4)), r"projects the hidden state \(`proj_size` of nn.L"),
     ],
 )
 def test_wrong_states_are_refused(name, value, message, tmp_path):
     state, file = tiny_state(**{name: value}), tmp_path / "a.safetensors"
-    name = "" if name == "cell__weight" else name.replace("__", r"\.") + " "
+    name = name.replace("__", r"\.") + " "
     with pytest.raises(ValueError, match="^" + name + message):
         from_torch(state)
     save_file(state, file)
@@ -201,6 +211,10 @@ def test_files_of_other_kinds_are_refused(tmp_path):
     (tmp_path / "model.pth").write_bytes(b"")
     with pytest.raises(ValueError, match=r"model\.pth: .*convert it once.*save_file"):
         from_torch(tmp_path / "model.pth")
+    for name, remedy in (("a.keras", "model.get_weights"), ("a.onnx", "onnx.numpy_helper")):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(ValueError, match=rf"{name}: expected a .safetensors or .*{remedy}"):
+            from_torch(tmp_path / name)
     with pytest.raises(ValueError, match=r"model\.npy: expected a name that ends in \.npz"):
         to_npz(tmp_path / "model.npy", params)
     with pytest.raises(ValueError, match=r"expected a name that ends in \.safetensors"):

@@ -22,6 +22,7 @@ IMPORTED = {
     "learning": {"files", "text", "data", "nn", "decoding", "scoring"},
     "plots": {"files", "text", "scenes", "nn", "scoring"},
     "commands": {"files", "text", "vision", "data", "nn", "decoding", "learning", "datasets"},
+    "convert": {"files", "nn"},
     "cs231n": {"text", "vision", "data", "scenes", "nn", "decoding", "datasets"},
 }
 COMMANDS = {"train", "sample", "prepare", "caption", "evaluate", "export"}

@@ -26,6 +26,14 @@ _CONVERT = (
     "convert it once, where PyTorch is installed: safetensors.torch.save_file("
     "torch.load('model.pth', weights_only=True), 'model.safetensors')"
 )
+_KERAS = "load it with Keras, and write the arrays of `model.get_weights()` by name with np.savez"
+_REMEDIES = {
+    ".keras": _KERAS,
+    ".h5": _KERAS,
+    ".onnx": "write its initializers with np.savez, by onnx.numpy_helper.to_array",
+    ".npy": "write the arrays by name with np.savez",
+    ".msgpack": "restore it with flax.serialization, and write its arrays by name with np.savez",
+}
 
 _SMALL_BYTES = 1 << 30
 # Compression ratio far above that of any real weights.
@@ -94,7 +102,8 @@ def _reading(path: AnyPath) -> Iterator[_Tensors]:
     """Open a file; its errors name it."""
     path = check_file(path, expected="a .safetensors or .npz file")
     if path.suffix not in (".safetensors", ".npz"):
-        raise ValueError(f"{path}: expected a .safetensors or .npz file; {_CONVERT}")
+        remedy = _REMEDIES.get(path.suffix.lower(), _CONVERT)
+        raise ValueError(f"{path}: expected a .safetensors or .npz file; {remedy}")
     with _naming(path), _open(path) as tensors:
         yield tensors
 
