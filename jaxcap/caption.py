@@ -1,7 +1,8 @@
 """Caption photos: `python -m jaxcap.caption photo.jpg folder '*.png' https://...`.
 
 Prints a line `path<TAB>caption` for each photo. A photo that cannot be opened is reported on stderr
-and makes the exit code 1; the other photos are still captioned.
+and makes the exit code 1; the other photos are still captioned. Pictures in a folder that are of a
+kind that is not read are counted on stderr.
 """
 
 import io

@@ -1,6 +1,7 @@
 """Photos as input of a trained captioner: find, open and encode them as in training."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from jaxcap.files.text import one_line
 from jaxcap.learning.checkpoint_info import RunInfo
 from jaxcap.scoring.diversity import warn_of_one_caption
 from jaxcap.vision.encoder import Encoder, check_same_encoder, load_encoder
+from jaxcap.vision.formats import unread_note
 from jaxcap.vision.images import RGB
 from jaxcap.vision.sources import find_sources, open_source
 
@@ -146,6 +148,8 @@ class PhotoEncoder:
 def find_photos(sources: Source | Sequence[Source]) -> list[CaptionedPhoto]:
     """Expand folders and patterns; see `jaxcap.vision.sources.find_sources`.
 
+    Warns of pictures in them that are of kinds that are not read, with their number and the remedy.
+
     Args:
         sources: one or several sources.
 
@@ -156,6 +160,7 @@ def find_photos(sources: Source | Sequence[Source]) -> list[CaptionedPhoto]:
     if isinstance(sources, str | os.PathLike | np.ndarray):
         sources = [sources]
     found, seen = [], set()
+    unread: dict[str, None] = {}
     for source in sources:
         if isinstance(source, np.ndarray):
             found.append(CaptionedPhoto(source))
@@ -164,6 +169,9 @@ def find_photos(sources: Source | Sequence[Source]) -> list[CaptionedPhoto]:
         found += [CaptionedPhoto(name) for name in named.images if name not in seen]
         found += [CaptionedPhoto(name, fault=fault) for name, fault in named.faults]
         seen.update(named.images)
+        unread.update(dict.fromkeys(named.unread))
+    if note := unread_note(unread):
+        warnings.warn(note, stacklevel=3)
     return found
 
 

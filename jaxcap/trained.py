@@ -127,7 +127,8 @@ class TrainedCaptioner:
     ) -> Iterator[CaptionedPhoto]:
         """Caption photos batch by batch; a photo that cannot be opened does not stop the others.
 
-        Warns if a whole batch of different photos gets the same caption.
+        Warns if a whole batch of different photos gets the same caption, and of pictures in folders
+        that are of kinds that are not read.
 
         Args:
             sources: one or several paths, folders, patterns, URLs, or arrays (H, W, 3) of uint8.

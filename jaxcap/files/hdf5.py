@@ -17,13 +17,28 @@ from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]  (a compiled
 from jaxtyping import Float, Integer
 
 from jaxcap.files import AnyPath
-from jaxcap.files.text import check_file, list_names, one_line
+from jaxcap.files.kinds import kind_of
+from jaxcap.files.text import check_file, list_names, one_line, unreadable
 
 _CHUNK_BYTES = 16 << 20
 _SMALL_BYTES = 1 << 30
 # Compression ratio far above that of any real features or captions.
 _MOST_UNPACKED = 200
 _NAMED = 12
+# By what HDF5 says.
+_REMEDIES = {
+    "unable to lock file": "another program has it open for writing: close that program, or wait "
+    "until it ends",
+    "already open for write": "another program has it open for writing, or was stopped before it "
+    "closed the file: close that program; if there is none, run h5clear -s on a copy of the file",
+    "truncated file": "it is cut short, or another program is still writing it: copy or download "
+    "it again, or wait until that program closes it",
+    "Input/output error": "check the disk or the network drive, or read a copy from elsewhere",
+    **dict.fromkeys(
+        ("not registered", "/plugin"),
+        "it is compressed in a way that h5py lacks: write it with gzip, or without compression",
+    ),
+}
 # XLA on the CPU uses memory of this alignment in place and copies any other.
 _XLA_ALIGNMENT = 64
 
@@ -35,14 +50,21 @@ def open_hdf5(path: AnyPath) -> Iterator[h5py.File]:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not HDF5.
-        OSError: the file is cut short, broken or unreadable.
+        OSError: the file is cut short, broken, unreadable, or another program is writing it.
     """
     path = check_file(path, expected="an HDF5 file")
-    with path.open("rb") as file:
-        head = file.read(16)
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise unreadable(path, error) from error
     if not h5py.is_hdf5(path):
-        found = f"begins with {head!r}" if head else "is empty"
-        raise ValueError(f"{path}: not an HDF5 file: it {found}; copy or download it again")
+        found, remedy = "is empty", "copy or download it again"
+        if kind := kind_of(head):
+            found, remedy = f"is {kind.name}", kind.remedy
+        elif head:
+            found = f"begins with {head[:16]!r}"
+        raise ValueError(f"{path}: not an HDF5 file: it {found}; {remedy}")
     with _naming(str(path)):
         file = h5py.File(path, "r", locking="best-effort")
     with file:
@@ -185,7 +207,7 @@ def check_finite(features: Float[np.ndarray, "K D"], where: str, first_row: int 
 
 @contextmanager
 def _naming(where: str) -> Iterator[None]:
-    """Turn h5py's errors about a broken file into one OSError that names the place."""
+    """Turn h5py's errors about a file into one OSError with the place and advice by the cause."""
     try:
         yield
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
@@ -193,4 +215,6 @@ def _naming(where: str) -> Iterator[None]:
             raise
         # KeyErrors come in quotation marks.
         detail = one_line(str(error).strip("'"))
-        raise OSError(f"{where}: cannot be read: {detail}; copy or download it again") from error
+        remedies = (remedy for said, remedy in _REMEDIES.items() if said in detail)
+        remedy = next(remedies, "copy or download it again")
+        raise OSError(f"{where}: cannot be read: {detail}; {remedy}") from error

@@ -19,6 +19,10 @@ _MARKS = {
 
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
+# What may be left behind the place of an error in a text that is cut: of a number, of an escape.
+_CUT = re.compile(r"\.|[eE][+-]?|u[\da-fA-F]{0,4}")
+_LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+
 DEEPEST = 100
 """Most levels of nested JSON; code that walks through it may need many calls a level."""
 
@@ -96,7 +100,7 @@ def parse_json(path: AnyPath, text: str) -> Any:
             "write the file again"
         ) from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON: {error}; the file may be cut short") from None
+        raise ValueError(f"{path}: not JSON: {_explain(text, error)}") from None
     except ValueError:
         digits = sys.get_int_max_str_digits()
         raise ValueError(
@@ -105,6 +109,34 @@ def parse_json(path: AnyPath, text: str) -> Any:
     if _is_deeper(value, DEEPEST):
         raise ValueError(too_deep)
     return value
+
+
+def _explain(text: str, error: json.JSONDecodeError) -> str:
+    """Say in what way a text is not JSON, and what to do."""
+    rest = text[error.pos :].strip()
+    if not text.strip():
+        return "it is empty; copy or download it again"
+    if error.msg == "Extra data":
+        first = text.lstrip().partition("\n")[0]
+        if first.startswith(("{", "[")) and _is_json(first):
+            return (
+                "it is JSON Lines, one value on each line; give one value, such as a list of them"
+            )
+        return f"{error}, behind a whole value; give one value, such as a list of them"
+    ended = error.msg.startswith("Unterminated string") or _CUT.fullmatch(rest)
+    if ended or any(word.startswith(rest) for word in _LITERALS):
+        return f"{error}, where it ends; it is cut short: copy or download it again"
+    if rest.startswith("'"):
+        return f"{error}, a single quotation mark; write it with Python's json.dump"
+    return f"{error}; mend it there"
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

@@ -1,5 +1,6 @@
 """Small files, read whole, and their contents quoted in messages, both within limits."""
 
+import errno
 import os
 import reprlib
 from collections.abc import Iterable
@@ -7,12 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from jaxcap.files import AnyPath
+from jaxcap.files.kinds import kind_of
 
 LARGEST_FILE = 1 << 30
 """Most bytes of a text, JSON or image file."""
 
 LONGEST_CAPTION = 5_000
 """Most characters of a caption; splitting it takes time in their square."""
+
+_PERMISSION = "check its permissions and those of its folder"
+_DISK = "check the disk or the network drive, or read a copy from elsewhere"
+_REMEDIES = {
+    errno.EACCES: _PERMISSION,
+    errno.EPERM: _PERMISSION,
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENXIO), _DISK),
+    errno.EAGAIN: "another program has locked it: wait for that program to end, or close it",
+    errno.EMFILE: "too many files are open: raise the limit with ulimit -n",
+    errno.ENAMETOOLONG: "shorten the name",
+}
 
 _LONGEST_QUOTE = 200
 _QUOTED = reprlib.Repr()
@@ -31,10 +44,15 @@ def check_file(path: AnyPath, *, expected: str = "") -> Path:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is a folder, a pipe or the like.
+        OSError: the system does not let it be looked at.
     """
     path = Path(path)
     remedy = f", expected {expected}" if expected else ""
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not exists:
         raise FileNotFoundError(f"{path}: no such file{remedy}")
     # Opening a pipe could wait for ever.
     if not path.is_file():
@@ -66,7 +84,13 @@ def read_file(path: AnyPath, *, expected: str = "") -> bytes:
                 )
             return file.read()
     except OSError as error:
-        raise OSError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: AnyPath, error: OSError) -> OSError:
+    """Make the error for a file that the system does not give, with advice by the cause."""
+    remedy = _REMEDIES.get(error.errno or 0, "look into that and try again")
+    return OSError(f"{path}: cannot be read: {error.strerror or one_line(error)}; {remedy}")
 
 
 def read_text(path: AnyPath, *, expected: str = "") -> str:
@@ -77,20 +101,38 @@ def read_text(path: AnyPath, *, expected: str = "") -> str:
         expected: what it should be, as for `check_file`.
 
     Raises:
-        ValueError: as `read_file`, or the file is not UTF-8; the message names the line.
+        ValueError: as `read_file`, or the file is no text, with its kind, or not UTF-8, with the
+            line.
         OSError: as `read_file`.
     """
     return decode(path, read_file(path, expected=expected), "utf-8-sig")
 
 
 def decode(path: AnyPath, raw: bytes, encoding: str = "utf-8") -> str:
-    """Decode the bytes of a file; a ValueError names the file and the line that is not UTF-8."""
+    """Decode the bytes of a text file.
+
+    Args:
+        path: the file, for messages.
+        raw: its bytes.
+        encoding: a name of UTF-8 in Python.
+
+    Raises:
+        ValueError: the file is of another kind, such as gzip or a web page, or not UTF-8; the
+            message names the kind or the line.
+    """
+    if kind := kind_of(raw):
+        raise ValueError(f"{path}: is {kind.name}; {kind.remedy}")
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
         # The codec that skips a mark counts from after it.
         start = error.start + len(raw) - len(error.object)
         line = raw[:start].count(b"\n") + 1
+        if b"\0" in raw:
+            raise ValueError(
+                f"{path}: is a binary file of an unknown kind: it begins with {raw[:12]!r}; give "
+                "a text file in UTF-8"
+            ) from None
         raise ValueError(
             f"{path}: line {line} is not UTF-8 (byte 0x{raw[start]:02x}); save it as UTF-8"
         ) from None

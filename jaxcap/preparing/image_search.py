@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxcap.files import AnyPath
 from jaxcap.preparing.near_names import NearNames, normal
-from jaxcap.vision.folders import is_image_name
+from jaxcap.vision.formats import is_image_name
 
 
 @dataclass(frozen=True)

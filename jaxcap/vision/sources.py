@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from urllib.request import url2pathname
 
 from jaxcap.files import AnyPath
 from jaxcap.vision.download import fetch_image, is_url
-from jaxcap.vision.folders import is_image_name
+from jaxcap.vision.formats import is_image_name, unread_name, unread_note
 from jaxcap.vision.images import RGB, open_image
 
 
@@ -20,10 +20,13 @@ class Sources(NamedTuple):
     Attributes:
         images: paths and URLs, each once, in the order given.
         faults: names without an image, with the reason.
+        unread: pictures in folders and patterns of kinds that are not read, each once; see
+            `jaxcap.vision.formats.unread_note`.
     """
 
     images: list[str]
     faults: list[tuple[str, str]]
+    unread: list[str]
 
 
 def find_sources(names: Sequence[AnyPath]) -> Sources:
@@ -36,20 +39,24 @@ def find_sources(names: Sequence[AnyPath]) -> Sources:
     """
     images: dict[str, None] = {}
     faults = []
+    unread: dict[str, None] = {}
     for given in names:
         name = os.fspath(given)
         if is_url(name) or Path(name).is_file():
-            found = [name]
+            found, passed = [name], []
         elif Path(name).is_dir():
-            found = sorted(str(path) for path in Path(name).iterdir() if _is_image(path))
+            found, passed = _pictures(str(path) for path in Path(name).iterdir())
         elif glob.has_magic(name):
-            found = sorted(path for path in glob.glob(name, recursive=True) if _is_image(path))
+            found, passed = _pictures(glob.glob(name, recursive=True))
         else:
-            found = [name]
-        if not found:
-            faults.append((name, f"no images in {name}"))
-        images.update(dict.fromkeys(found))
-    return Sources(list(images), faults)
+            found, passed = [name], []
+        if found:
+            images.update(dict.fromkeys(found))
+            unread.update(dict.fromkeys(passed))
+        else:
+            note = unread_note(passed)
+            faults.append((name, f"no images in {name}" + f" but {note}" * bool(note)))
+    return Sources(list(images), faults, list(unread))
 
 
 def open_source(source: AnyPath, *, allow_private: bool = False) -> RGB:
@@ -70,5 +77,8 @@ def open_source(source: AnyPath, *, allow_private: bool = False) -> RGB:
     return open_image(source)
 
 
-def _is_image(path: str | Path) -> bool:
-    return is_image_name(path) and Path(path).is_file()
+def _pictures(paths: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Sort files into images and pictures of kinds that are not read."""
+    files = sorted(path for path in paths if Path(path).is_file())
+    found = [path for path in files if is_image_name(path)]
+    return found, [path for path in files if not is_image_name(path) and unread_name(path)]
