@@ -4,6 +4,7 @@ import gc
 import mmap
 import os
 import shutil
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -82,6 +83,26 @@ def x64():
     """Run the test in float64."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def without_heif(monkeypatch):
+    """Where `pillow-heif` is not installed."""
+    from PIL import Image
+
+    from jaxcap.vision import formats
+
+    Image.init()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    known = {suffix: name for suffix, name in Image.EXTENSION.items() if name != "HEIF"}
+    monkeypatch.setattr(Image, "EXTENSION", known)
+    kept = formats.read_formats, formats.image_suffixes
+    for function in kept:
+        function.cache_clear()
+    yield
+    for function in kept:
+        function.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -110,6 +110,22 @@ def test_python_and_command_say_the_same_of_photos(work, new, tmp_path):
     assert row["path"] == cat.source and isinstance(row["caption"], str)
 
 
+def test_pictures_of_kinds_that_are_not_read_are_counted(work, new, tmp_path, without_heif):
+    flag, remedy = f"--checkpoint={work / 'one'}", "pip install 'jaxcap[heif]' to read it"
+    note = f"2 files of a kind that is not read (HEIC): {remedy}, or save it as JPEG"
+    for name in ("a.HEIC", "b.heic"):
+        (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    code, out, err = call("caption", tmp_path, flag)
+    assert (code, out, err) == (1, "", f"error: no images in {tmp_path} but {note}\n")
+    shutil.copy(new / "猫.jpg", tmp_path)
+    code, out, err = call("caption", tmp_path, flag)
+    assert (code, err) == (0, f"warning: {note}\n") and out.startswith(f"{tmp_path / '猫.jpg'}\t")
+    captioner = load_captioner(work / "one")
+    with pytest.warns(UserWarning, match="^2 files of a kind that is not read .HEIC.: pip install"):
+        photos = captioner.caption_photos([tmp_path, tmp_path / "a.HEIC"])
+    assert photos[0].sentence and remedy in photos[1].fault and len(photos) == 2
+
+
 def test_what_is_drawn_differs_from_batch_to_batch(work, new):
     captioner, photos = load_captioner(work / "one"), [open_image(new / "猫.jpg")] * 16
     options = {"key": jax.random.key(0), "batch_size": 8}

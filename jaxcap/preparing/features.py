@@ -87,6 +87,16 @@ def encode_images(
         pool.shutdown(cancel_futures=True)
 
 
+def retry_unreadable(paths: Sequence[Path], encoder: ImageEncoder, store: FeatureStore) -> None:
+    """Take batches for pending whose unreadable images can be read by now.
+
+    The size of such a file need not have changed: its permissions may have, or what is installed.
+    """
+    for row in list(store.unreadable):
+        if row in store.unreadable and not isinstance(_decode(paths[row], encoder), str):
+            store.reopen(row // store.batch_size)
+
+
 def _decode(path: Path, encoder: ImageEncoder) -> Pixels | str:
     """Return the prepared picture, or the reason why it is unreadable."""
     try:

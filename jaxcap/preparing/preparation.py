@@ -33,7 +33,7 @@ from jaxcap.files import AnyPath
 from jaxcap.files.json import write_json
 from jaxcap.files.lock import FolderLock
 from jaxcap.files.whole import writing
-from jaxcap.preparing.features import ImageEncoder, encode_images
+from jaxcap.preparing.features import ImageEncoder, encode_images, retry_unreadable
 from jaxcap.preparing.plan import Plan
 from jaxcap.preparing.store import FeatureStore
 
@@ -96,6 +96,7 @@ class Preparation:
                     config.batch_size,
                     {"encoder": encoder.describe()},
                 )
+            retry_unreadable([image.path for image in plan.images], encoder, self.store)
             self._held = stack.pop_all()
 
     def __enter__(self) -> "Preparation":

@@ -122,6 +122,13 @@ class FeatureStore:
             os.fsync(log.fileno())
         self._mark(line)
 
+    def reopen(self, batch: int) -> None:
+        """Take a batch for pending; it stays done on disk until it is written again."""
+        self._done.discard(batch)
+        rows = self.rows(batch)
+        kept = {row: reason for row, reason in self.unreadable.items() if row not in rows}
+        self.unreadable = kept
+
     def close(self) -> None:
         """Close the features; the store stays on disk."""
         vars(self).pop("features", None)

@@ -26,6 +26,10 @@ RGB = UInt8[np.ndarray, "_ _ 3"]
 
 _SIXTEEN_BITS = 65535
 _LEAST_SIDE = 1024
+# Others begin with few bytes of their own, or none, so that other data may be taken for them.
+_TOLD_BY_BYTES = frozenset(
+    {"AVIF", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PSD", "TIFF", "WEBP"}
+)
 _PNG = b"\x89PNG\r\n\x1a\n"
 # Chunks that the pixels need: the critical ones, transparency and, for the rotation, EXIF.
 _PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf"})
@@ -95,11 +99,8 @@ def _decode(data: bytes, name: str) -> RGB:
 
 def _open(data: bytes, name: str) -> Image.Image:
     """Read the header, and refuse a picture with too many pixels before decoding any."""
+    image = _identify(data, name)
     limit = Image.MAX_IMAGE_PIXELS
-    try:
-        image = _identify(data, name)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{name}: more pixels than Pillow's limit; make it smaller") from error
     pixels = image.width * image.height
     if limit is not None and pixels > limit:
         if pixels > 2 * limit:
@@ -117,18 +118,15 @@ def _identify(data: bytes, name: str) -> Image.Image:
     failure: tuple[str, Exception] | None = None
     for format in read_formats():
         factory, accepts = Image.OPEN[format]
-        known = accepts is not None and accepts(data[:16])
-        # In place of False it may be a text that says what this Pillow lacks.
-        if accepts is not None and (not known or isinstance(known, str)):
+        answer = accepts is None or accepts(data[:16])
+        # The answer may be a text that says what this Pillow lacks.
+        if not answer or isinstance(answer, str):
             continue
         try:
             return factory(BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
-            # Formats without a check of the first bytes are only tried.
-            if known:
+            if format in _TOLD_BY_BYTES:
                 failure = failure or (format, error)
-        except Image.DecompressionBombError:
-            raise
         except Exception as error:
             raise _broken(data, name, error) from error
     kind = _picture_kind(data, name) if failure else unread_data(data)
@@ -148,9 +146,10 @@ def _identify(data: bytes, name: str) -> Image.Image:
 
 def _picture_kind(data: bytes, name: str) -> Kind | None:
     """Return the kind that a picture is of though it begins as one that is read."""
-    kind = unread_data(data)
     # Camera raw is often TIFF of kinds that Pillow lacks, and told by its name only.
-    return kind if kind and kind.suffixes else unread_name(name)
+    kind = unread_name(name) if data.startswith((b"II*\0", b"MM\0*")) else None
+    found = unread_data(data)
+    return found if found and found.suffixes else kind
 
 
 def _unread(name: str, kind: Kind) -> ValueError:
@@ -160,6 +159,8 @@ def _unread(name: str, kind: Kind) -> ValueError:
 def _broken(data: bytes, name: str, error: Exception) -> OSError | ValueError:
     if kind := _picture_kind(data, name):
         return _unread(name, kind)
+    if isinstance(error, Image.DecompressionBombError):
+        return ValueError(f"{name}: has too many pixels: {one_line(error)}; make it smaller")
     detail = one_line(error) or type(error).__name__
     return OSError(f"{name}: broken or cut short: {detail}; copy or download it again")
 

@@ -1,4 +1,4 @@
-"""Advice on a file follows from what it is and what failed: its kind, its text, the system, HDF5."""
+"""Advice on a file follows from what it is and from what failed: kinds, JSON, HDF5, the system."""
 
 import bz2
 import errno

@@ -123,6 +123,25 @@ def test_broken_missing_and_foreign_files_are_left_out_with_their_words(mixed):
     assert not list(mixed.output.glob("references*"))
 
 
+def test_what_has_become_readable_is_read_by_the_same_command(config):
+    """Where permissions were given, or `pillow-heif` installed: the file is as long as before."""
+    images = [config.images / f"{i:03}.png" for i in (1, 3, 15)]
+    whole = [path.read_bytes() for path in images]
+    for path, data in zip(images, whole, strict=True):
+        path.write_bytes(bytes(len(data)))
+    with pytest.raises(RuntimeError, match="the lights went out"):
+        prepare(config, TinyEncoder(fails_at=3))
+    for path, data in zip(images[:2], whole, strict=False):
+        path.write_bytes(data)
+    encoder = TinyEncoder()
+    assert set(prepare(config, encoder).unreadable) == {"015.png"}
+    # Of five batches, the first, with both that were mended, and the last two.
+    assert len(encoder.batches) == 3
+    undisturbed = replace(config, output=config.output.with_name("again"), name="data")
+    prepare(undisturbed)
+    assert (contents(config.output)) == contents(undisturbed.output)
+
+
 def test_strict_refuses_missing_and_unreadable(mixed):
     strict, encoder = replace(mixed, strict=True), TinyEncoder()
     with pytest.raises(FileNotFoundError, match="1 of 18 images are missing: 010.png; .*`strict`"):

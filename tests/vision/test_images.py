@@ -1,10 +1,19 @@
 """Images of every kind become upright RGB bytes; `tests/properties` has what is broken."""
 
+import struct
+import subprocess
+import sys
+import zlib
+from io import BytesIO
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
+from PIL.PngImagePlugin import PngInfo
 
-from jaxcap.vision.images import open_image
+from jaxcap.vision import images
+from jaxcap.vision.formats import read_formats
+from jaxcap.vision.images import decode_image, open_image
 
 ROWS, COLUMNS = np.mgrid[:6, :4]
 COLOURS = np.stack([ROWS * 40, COLUMNS * 60, 255 - ROWS * COLUMNS * 8], -1).astype(np.uint8)
@@ -98,3 +107,156 @@ def test_palettes_cmyk_and_transparency(tmp_path):
     for name, transparency in (("a.gif", 0), ("p.png", bytes([0, 255]))):
         found = opened(tmp_path / name, indexed, transparency=transparency)
         np.testing.assert_array_equal(found, [[[255] * 3, [50, 60, 70], [255] * 3]])
+
+
+def saved(image, format, **options):
+    """The bytes of a file."""
+    file = BytesIO()
+    Image.fromarray(np.asarray(image)).save(file, format, **options)
+    return file.getvalue()
+
+
+def turned(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+def test_a_png_needs_neither_its_text_nor_its_colour_profile():
+    text = PngInfo()
+    text.add_text("parameters", "a cat, " * 300_000, zip=True)
+    text.add_itxt("workflow", "a cat, " * 300_000, zip=True)
+    options = {"pnginfo": text, "exif": turned(6), "icc_profile": bytes(2 << 20)}
+    data = saved(np.rot90(NOISE), "PNG", **options)
+    with pytest.raises(ValueError, match="too large for PngImagePlugin.MAX_TEXT_CHUNK"):
+        Image.open(BytesIO(data)).load()
+    np.testing.assert_array_equal(decode_image(data, "a.png"), NOISE)
+    # Text with a wrong sum, before and behind the pixels.
+    plain = saved(NOISE, "PNG")
+    chunk = struct.pack(">I", 4) + b"tEXta\0bc" + bytes(4)
+    for place in (33, len(plain) - 12):
+        spoilt = plain[:place] + chunk + plain[place:]
+        np.testing.assert_array_equal(decode_image(spoilt, "a.png"), NOISE)
+    # A picture that is cut short or wrong stays so, with or without text.
+    for cut in (data[: len(data) // 2], data[:-300]):
+        with pytest.raises(OSError, match=r"^a\.png: broken or cut short: .*download it again"):
+            decode_image(cut, "a.png")
+
+
+OTHERS = {
+    b"<!doctype html><html>": "a web page; download",
+    b"<?xml version='1.0'?>\n<svg width='9'/>": "SVG; save it as PNG or JPEG",
+    b"%!PS-Adobe-3.0 EPSF-3.0\n": "EPS; save it as PNG or JPEG",
+    b"%PDF-1.7\n": "a PDF; save its pages as PNG",
+    b"\0\0\0\x20ftypisom\0\0\0\0isommp42": "a video; save a picture",
+    b"\0\0\0\x18ftypcrx \0\0\0\1crx isom": "camera raw; export it as JPEG",
+    b"FUJIFILMCCD-RAW 0201": "camera raw; export it as JPEG",
+    b"II*\0\x10\0\0\0CR\2\0": "camera raw; export it as JPEG",
+    b"\xff\x0a\xfa\x1f": "JPEG XL; save it as JPEG",
+    b"gimp xcf v011\0": "GIMP's XCF; save it as PNG or JPEG",
+    zlib.compress(b"") + b"404": "x\\\\x9c",
+}
+
+
+@pytest.mark.parametrize(("data", "said"), OTHERS.items(), ids=list(OTHERS.values()))
+def test_what_is_no_picture_that_is_read_is_named(data, said):
+    with pytest.raises(ValueError, match=f"^a.jpg: not an image that can be read: it .*{said}"):
+        decode_image(data, "a.jpg")
+
+
+def test_what_begins_as_a_picture_is_not_called_another_kind():
+    for data, said in (
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "broken or cut short"),
+        (saved(NOISE, "JPEG")[:-20], "broken or cut short.*truncated.*download it again"),
+        (saved(NOISE, "GIF")[:9], "cannot be read as GIF: .*save it as JPEG or PNG if another"),
+    ):
+        with pytest.raises((OSError, ValueError), match=f"^a.jpg: {said}"):
+            decode_image(data, "a.jpg")
+    # Most kinds of camera raw are told by the name alone.
+    with pytest.raises(ValueError, match="^a.DNG: not an image .*: it is camera raw; export it"):
+        decode_image(b"II*\0\x08\0\0\0\1\0\0\1\3\0\1\0\0\0", "a.DNG")
+
+
+def test_large_pictures_are_read_and_jpegs_at_a_reduced_size(monkeypatch):
+    """Without a warning: they are errors in tests."""
+    monkeypatch.setattr(images, "_LEAST_SIDE", 256)
+    rows, columns = np.mgrid[:525, :600]
+    picture = np.stack([rows // 3, columns // 3, np.full_like(rows, 90)], -1).astype(np.uint8)
+    jpeg, png = saved(picture, "JPEG", exif=turned(8)), saved(picture, "PNG", compress_level=1)
+    assert decode_image(jpeg, "a").shape == (600, 525, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300_000)
+    half = decode_image(jpeg, "a")
+    assert half.shape == (300, 263, 3)
+    means = np.rot90(picture, 1)[:, 1:].reshape(300, 2, 262, 2, 3).mean((1, 3))
+    assert np.abs(half[:, 1:] - means).max() < 9
+    np.testing.assert_array_equal(decode_image(png, "a"), picture)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 157_499)
+    for data in (jpeg, png):
+        match = "^a: has 600 x 525 pixels, more than the limit of 314,998; make it smaller$"
+        with pytest.raises(ValueError, match=match):
+            decode_image(data, "a")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert decode_image(png, "a").shape == picture.shape
+
+
+PEAK = """
+import sys
+from jaxcap.vision.images import open_image
+def peak():
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    return int(line.split()[1]) >> 10
+before = peak()
+print(*open_image(sys.argv[1]).shape, peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from Linux")
+def test_a_photograph_of_108_megapixels_costs_little_memory(tmp_path):
+    Image.new("L", (12_000, 9_000), 90).save(tmp_path / "a.jpg")
+    command = [sys.executable, "-c", PEAK, tmp_path / "a.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    *shape, megabytes = map(int, done.stdout.split())
+    assert shape == [1125, 1500, 3] and megabytes < 100, done.stdout
+
+
+def test_stereo_and_phone_pictures_are_their_first(tmp_path):
+    """Phones write several pictures into a JPEG that is named .jpg."""
+    pair = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]
+    for name in ("a.mpo", "a.jpg"):
+        pair[0].save(tmp_path / name, "MPO", save_all=True, append_images=pair[1:])
+        found = open_image(tmp_path / name)
+        assert found.shape == (30, 40, 3) and (found[..., 0] > 250).all(), name
+
+
+TWO = np.zeros((40, 64, 3), np.uint8)
+TWO[:20], TWO[20:] = (200, 30, 30), (20, 40, 210)
+
+
+def test_heic_and_avif_are_read_like_others():
+    """Upright, on white, in bytes; of several the first."""
+    heif = pytest.importorskip("pillow_heif", reason="needs pip install 'jaxcap[heif]'")
+    assert "HEIF" in read_formats()
+    kinds = ["HEIF"] + ["AVIF"] * features.check("avif")
+    for kind in kinds:
+        for orientation, turn in ((1, 0), (3, 2), (6, 1), (8, -1)):
+            picture = np.rot90(TWO, turn)
+            data = saved(picture, kind, exif=turned(orientation), quality=95)
+            found = decode_image(data, "a").astype(int)
+            assert found.shape == TWO.shape and np.abs(found - TWO).mean() < 6, orientation
+        other = data.replace(b"ftypheic", b"ftypmif1").replace(b"ftypavif", b"ftypmif1")
+        np.testing.assert_array_equal(decode_image(other, "a"), found)
+        clear = decode_image(saved(np.dstack([TWO, np.zeros_like(TWO[..., 0])]), kind), "a")
+        assert (clear == 255).all()
+        with pytest.raises((OSError, ValueError), match="^a: (broken|cannot be read as)"):
+            decode_image(data[: len(data) // 2], "a")
+    wide = BytesIO()
+    values = (TWO.astype(np.uint16) * 257).tobytes()
+    heif.from_bytes("RGB;16", (64, 40), values).save(wide, quality=95)
+    assert np.abs(decode_image(wide.getvalue(), "a").astype(int) - TWO).mean() < 6
+
+
+def test_heic_is_named_where_it_is_not_read(without_heif):
+    for brands in (b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic"):
+        data = b"\0\0\0\x18ftyp" + brands + bytes(99)
+        with pytest.raises(ValueError, match=r"a: .* it is HEIC; pip install 'jaxcap\[heif\]'"):
+            decode_image(data, "a")
