@@ -115,9 +115,19 @@ _OTHERS = (
     Kind("a PDF", "save its pages as PNG, its text as a text file", ((0, b"%PDF-"),)),
     Kind("a JPEG picture", "give the file that is expected here", ((0, b"\xff\xd8\xff"),)),
     Kind("a PNG picture", "give the file that is expected here", ((0, b"\x89PNG\r\n\x1a\n"),)),
+    Kind(
+        "a picture that was copied as text, which changed its bytes",
+        "copy or download it again, as binary",
+        (
+            *((0, b"\x89PNG" + end) for end in (b"\n", b"\r\r\n")),
+            # What is not UTF-8 was replaced, here the first bytes of a PNG and of a JPEG.
+            *((0, "\ufffd".encode() + start) for start in (b"PNG", "\ufffd\ufffd\ufffd".encode())),
+        ),
+    ),
     _UTF_16,
     _VIDEO,
 )
+_ZEROS = Kind("filled with zeros, as if it was never written", "copy or download it again")
 _HEAD = 512
 
 
@@ -135,6 +145,8 @@ def kind_of(data: bytes) -> Kind | None:
     for kind in (*PICTURES, *_OTHERS):
         if any(head.startswith(start, offset) for offset, start in kind.starts):
             return kind
+    if head and not any(head):
+        return _ZEROS
     markup = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if markup.startswith((b"<!doctype html", b"<html")):
         return _WEB_PAGE

@@ -23,6 +23,10 @@ from jaxcap.vision.images import RGB, decode_image
 
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = (301, 302, 303, 307, 308)
+_REMEDIES = {
+    **dict.fromkeys((401, 402, 403, 451), "it gives it to no program: save it with a browser"),
+    **dict.fromkeys((408, 429, 500, 502, 503, 504), "try again later"),
+}
 _CHUNK_BYTES = 1 << 16
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _HEADERS = {
@@ -129,10 +133,9 @@ def _get(url: str, where: str, deadline: float, max_bytes: int, allow_private: b
         if response.status in _REDIRECTS and redirect:
             return _Answer(redirect=redirect)
         if response.status != 200:
-            raise OSError(
-                f"{where}: the host answered {response.status} {plain(response.reason, 200)}; "
-                "check the URL"
-            )
+            remedy = _REMEDIES.get(response.status, "check the URL")
+            said = f"{response.status} {plain(response.reason, 200)}"
+            raise OSError(f"{where}: the host answered {said}; {remedy}")
         kind = plain(response.headers.get_content_type(), 200)
         return _Answer(_read(response, where, max_bytes), kind)
     finally:

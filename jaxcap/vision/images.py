@@ -118,11 +118,11 @@ def _identify(data: bytes, name: str) -> Image.Image:
     failure: tuple[str, Exception] | None = None
     for format in read_formats():
         factory, accepts = Image.OPEN[format]
-        answer = accepts is None or accepts(data[:16])
-        # The answer may be a text that says what this Pillow lacks.
-        if not answer or isinstance(answer, str):
-            continue
         try:
+            answer = accepts is None or accepts(data[:16])
+            # The answer may be a text that says what this Pillow lacks.
+            if not answer or isinstance(answer, str):
+                continue
             return factory(BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
             if format in _TOLD_BY_BYTES:

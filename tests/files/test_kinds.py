@@ -65,6 +65,7 @@ KINDS = {
     "a PDF; save": made(lambda file: Image.new("L", (2, 2)).save(file, "PDF")),
     "a web page; download the file itself": b"\n<!DOCTYPE HTML>\n<html><body>Not found</body>",
     "a pointer of Git LFS, not the file; fetch the file with git lfs pull": LFS,
+    "filled with zeros, as if it was never written; copy": bytes(99),
     "text in UTF-16; save it as UTF-8": "a.jpg\tein Kätzchen".encode("utf-16"),
     "text in UTF-16; save it": "a.jpg\tein Kätzchen".encode("utf-16-le"),
     r"a binary file of an unknown kind: it begins with b'\x00\x01\xff'": b"\0\1\xff",

@@ -24,6 +24,8 @@ ANSWERS = {
     "/picture.png": (PNG, "image/png", 200, {"Content-Length": len(PNG)}),
     "/picture": (PNG, "image/png", 200, {}),
     "/loop": (b"", "text/html", 301, {"Location": "/loop"}),
+    "/denied": (b"", "text/html", 403, {}),
+    "/busy": (b"", "text/html", 503, {}),
     "/text": (b"<html>moved</html>", "text/html", 200, {}),
     "/announced": (PNG, "image/png", 200, {"Content-Length": 10**9}),
     "/endless": (bytes(1 << 26), "image/png", 200, {}),
@@ -98,7 +100,9 @@ def test_pictures_are_fetched_and_no_file_is_written_or_left_open(server, tmp_pa
 @pytest.mark.parametrize(
     ("path", "kind", "message"),
     [
-        ("missing.png", OSError, "answered 404"),
+        ("missing.png", OSError, "answered 404 Not Found; check the URL$"),
+        ("denied", OSError, "answered 403 .*; it gives it to no program: save it with a browser$"),
+        ("busy", OSError, "answered 503 .*; try again later$"),
         ("loop", OSError, "more than 5 redirects"),
         ("redirect?file:///etc/hostname", ValueError, "only http and https.*'file'"),
         ("redirect?ftp://127.0.0.1/a.png", ValueError, "only http and https.*'ftp'"),

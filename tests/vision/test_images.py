@@ -154,6 +154,11 @@ OTHERS = {
     b"II*\0\x10\0\0\0CR\2\0": "camera raw; export it as JPEG",
     b"\xff\x0a\xfa\x1f": "JPEG XL; save it as JPEG",
     b"gimp xcf v011\0": "GIMP's XCF; save it as PNG or JPEG",
+    b"\x89PNG\n\x1a\n\0\0\0\rIHDR": "a picture that was copied as text.*again, as binary",
+    b"\xff\xd8\xff\xe0\0\x10JFIF".decode("utf-8", "replace").encode(): "a picture that was copied",
+    bytes(600): "filled with zeros, as if it was never written; copy or download it again",
+    b"\xff\xd8": "begins with",
+    b"4": "begins with",
     zlib.compress(b"") + b"404": "x\\\\x9c",
 }
 
