@@ -27,6 +27,7 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "shorten the name",
 }
 
+_HEAD = 512
 _LONGEST_QUOTE = 200
 _QUOTED = reprlib.Repr()
 _QUOTED.maxlevel = 3
@@ -128,7 +129,7 @@ def decode(path: AnyPath, raw: bytes, encoding: str = "utf-8") -> str:
         # The codec that skips a mark counts from after it.
         start = error.start + len(raw) - len(error.object)
         line = raw[:start].count(b"\n") + 1
-        if b"\0" in raw:
+        if b"\0" in raw[:_HEAD]:
             raise ValueError(
                 f"{path}: is a binary file of an unknown kind: it begins with {raw[:12]!r}; give "
                 "a text file in UTF-8"

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from jaxcap.files import AnyPath
+from jaxcap.files.text import unreadable
 from jaxcap.vision.download import fetch_image, is_url
 from jaxcap.vision.formats import is_image_name, unread_name, unread_note
 from jaxcap.vision.images import RGB, open_image
@@ -42,10 +43,15 @@ def find_sources(names: Sequence[AnyPath]) -> Sources:
     unread: dict[str, None] = {}
     for given in names:
         name = os.fspath(given)
-        if is_url(name) or Path(name).is_file():
+        # `os.path` says False of a name that is too long; `Path` raises.
+        if is_url(name) or os.path.isfile(name):
             found, passed = [name], []
-        elif Path(name).is_dir():
-            found, passed = _pictures(str(path) for path in Path(name).iterdir())
+        elif os.path.isdir(name):
+            try:
+                found, passed = _pictures(str(path) for path in Path(name).iterdir())
+            except OSError as error:
+                faults.append((name, str(unreadable(name, error))))
+                continue
         elif glob.has_magic(name):
             found, passed = _pictures(glob.glob(name, recursive=True))
         else:
@@ -79,6 +85,6 @@ def open_source(source: AnyPath, *, allow_private: bool = False) -> RGB:
 
 def _pictures(paths: Iterable[str]) -> tuple[list[str], list[str]]:
     """Sort files into images and pictures of kinds that are not read."""
-    files = sorted(path for path in paths if Path(path).is_file())
+    files = sorted(path for path in paths if os.path.isfile(path))
     found = [path for path in files if is_image_name(path)]
     return found, [path for path in files if not is_image_name(path) and unread_name(path)]

@@ -1,5 +1,6 @@
 """What people name images by: which files are images, which file a name means, what is opened."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,20 @@ def test_folders_patterns_files_and_urls(photos):
         open_source("ftp://example.org/x.jpg")
     with pytest.raises(ValueError, match="not a public address"):
         open_source("http://127.0.0.1:9/x.jpg")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_fault(photos, monkeypatch):
+    def denied(folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    found = find_sources(["photos", "photos/b.png", "x" * 999])
+    said = (
+        "photos: cannot be read: Permission denied; check its permissions and those of its folder"
+    )
+    assert found == (["photos/b.png", "x" * 999], [("photos", said)], [])
+    with pytest.raises(OSError, match="x: cannot be read: File name too long; shorten the name"):
+        open_source("x" * 999)
 
 
 def touch(*paths):
