@@ -111,8 +111,8 @@ def test_python_and_command_say_the_same_of_photos(work, new, tmp_path):
 
 
 def test_pictures_of_kinds_that_are_not_read_are_counted(work, new, tmp_path, without_heif):
-    flag, remedy = f"--checkpoint={work / 'one'}", "pip install 'jaxcap[heif]' to read it"
-    note = f"2 files of a kind that is not read (HEIC): {remedy}, or save it as JPEG"
+    flag, remedy = f"--checkpoint={work / 'one'}", "pip install 'jaxcap[heif]'"
+    note = f"2 files of a kind that is not read (HEIC): {remedy}, or save as JPEG"
     for name in ("a.HEIC", "b.heic"):
         (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     code, out, err = call("caption", tmp_path, flag)

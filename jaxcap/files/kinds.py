@@ -28,11 +28,11 @@ class Kind(NamedTuple):
     suffixes: frozenset[str] = frozenset()
 
 
-_DRAWN = "save it as PNG or JPEG"
+_DRAWN = "save as PNG or JPEG"
 
 HEIC = Kind(
     "HEIC",
-    "pip install 'jaxcap[heif]' to read it, or save it as JPEG",
+    "pip install 'jaxcap[heif]', or save as JPEG",
     brands=frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split()),
     suffixes=frozenset({".heic", ".heif", ".hif", ".heics", ".heifs"}),
 )
@@ -41,14 +41,14 @@ PICTURES = (
     # Before HEIC, with which AVIF shares the brand mif1.
     Kind(
         "AVIF",
-        "install a Pillow with AVIF, or save it as JPEG",
+        "install a Pillow with AVIF, or save as JPEG",
         brands=frozenset({b"avif", b"avis"}),
         suffixes=frozenset({".avif", ".avifs"}),
     ),
     HEIC,
     Kind(
         "camera raw",
-        "export it as JPEG",
+        "export as JPEG",
         # Others begin as TIFF does, and are known by their suffix.
         ((8, b"CR\2\0"), (0, b"FUJIFILMCCD-RAW"), (0, b"IIRO"), (0, b"IIRS"), (0, b"IIU\0")),
         frozenset({b"crx "}),
@@ -59,7 +59,7 @@ PICTURES = (
     ),
     Kind(
         "JPEG XL",
-        "save it as JPEG",
+        "save as JPEG",
         ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL ")),
         suffixes=frozenset({".jxl"}),
     ),

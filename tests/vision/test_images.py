@@ -145,15 +145,15 @@ def test_a_png_needs_neither_its_text_nor_its_colour_profile():
 
 OTHERS = {
     b"<!doctype html><html>": "a web page; download",
-    b"<?xml version='1.0'?>\n<svg width='9'/>": "SVG; save it as PNG or JPEG",
-    b"%!PS-Adobe-3.0 EPSF-3.0\n": "EPS; save it as PNG or JPEG",
+    b"<?xml version='1.0'?>\n<svg width='9'/>": "SVG; save as PNG or JPEG",
+    b"%!PS-Adobe-3.0 EPSF-3.0\n": "EPS; save as PNG or JPEG",
     b"%PDF-1.7\n": "a PDF; save its pages as PNG",
     b"\0\0\0\x20ftypisom\0\0\0\0isommp42": "a video; save a picture",
-    b"\0\0\0\x18ftypcrx \0\0\0\1crx isom": "camera raw; export it as JPEG",
-    b"FUJIFILMCCD-RAW 0201": "camera raw; export it as JPEG",
-    b"II*\0\x10\0\0\0CR\2\0": "camera raw; export it as JPEG",
-    b"\xff\x0a\xfa\x1f": "JPEG XL; save it as JPEG",
-    b"gimp xcf v011\0": "GIMP's XCF; save it as PNG or JPEG",
+    b"\0\0\0\x18ftypcrx \0\0\0\1crx isom": "camera raw; export as JPEG",
+    b"FUJIFILMCCD-RAW 0201": "camera raw; export as JPEG",
+    b"II*\0\x10\0\0\0CR\2\0": "camera raw; export as JPEG",
+    b"\xff\x0a\xfa\x1f": "JPEG XL; save as JPEG",
+    b"gimp xcf v011\0": "GIMP's XCF; save as PNG or JPEG",
     b"\x89PNG\n\x1a\n\0\0\0\rIHDR": "a picture that was copied as text.*again, as binary",
     b"\xff\xd8\xff\xe0\0\x10JFIF".decode("utf-8", "replace").encode(): "a picture that was copied",
     bytes(600): "filled with zeros, as if it was never written; copy or download it again",
@@ -178,7 +178,7 @@ def test_what_begins_as_a_picture_is_not_called_another_kind():
         with pytest.raises((OSError, ValueError), match=f"^a.jpg: {said}"):
             decode_image(data, "a.jpg")
     # Most kinds of camera raw are told by the name alone.
-    with pytest.raises(ValueError, match="^a.DNG: not an image .*: it is camera raw; export it"):
+    with pytest.raises(ValueError, match="^a.DNG: not an image .*: it is camera raw; export"):
         decode_image(b"II*\0\x08\0\0\0\1\0\0\1\3\0\1\0\0\0", "a.DNG")
 
 

@@ -72,10 +72,10 @@ def test_pictures_of_kinds_that_are_not_read_are_counted_by_kind(photos, without
     names = ["IMG_0.HEIC", "IMG_1.heic", "x.CR2", "x.mov", "._IMG_0.HEIC", "a.txt", "map.svg"]
     touch(*(folder / name for name in names), folder / "below.heic" / "b.txt")
     passed = ["IMG_0.HEIC", "IMG_1.heic", "map.svg", "x.CR2"]
-    remedy = "pip install 'jaxcap[heif]' to read it, or save it as JPEG"
+    remedy = "pip install 'jaxcap[heif]', or save as JPEG"
     note = (
         f"2 files of a kind that is not read (HEIC): {remedy}; 1 file of a kind that is not read "
-        "(SVG): save it as PNG or JPEG; 1 file of a kind that is not read (camera raw): export it "
+        "(SVG): save as PNG or JPEG; 1 file of a kind that is not read (camera raw): export "
         "as JPEG"
     )
     # Each is counted once.
