@@ -20,6 +20,7 @@ from jaxcap.data.projection import Projection
 from jaxcap.data.sharded import read_features
 from jaxcap.files.hdf5 import find_dataset, open_hdf5, read_integers
 from jaxcap.files.tensors import read_all_tensors, read_tensors
+from jaxcap.formats.entries import CaptionedImage
 from jaxcap.formats.read import read_caption_file
 from jaxcap.learning.metrics import METRICS_FILE, read_metrics
 from jaxcap.preparing.splits import SplitChoice, assign_splits
@@ -146,6 +147,10 @@ def _caption_seeds() -> list[bytes]:
         "a.jpg#0\tA cat .\na.jpg#1\tIt's 1/2 of 10 cats.\n",
         'image,caption,split\na.jpg,"a cat, a dog",train\n',
         "a.jpg\tun chat\tval\nb.jpg\tein Hund\ttrain\n",
+        json.dumps([{"image": "a.jpg", "caption": ["a cat"], "image_id": "7"}]),
+        json.dumps({"a.jpg": ["a cat", "two cats"]}),
+        '{"file_name": "a.jpg", "text": "a cat"}\n{"file_name": "b.jpg", "text": "a dog"}\n',
+        'image_name| comment_number| comment\na.jpg| 0| a "cat\nb.jpg| 4   A dog\n',
     ]
     return [text.encode() for text in texts]
 
@@ -158,13 +163,9 @@ def _vocabulary_seeds() -> list[bytes]:
 
 def _split_list(path: Path) -> None:
     other = path.with_name("other.txt")
-    other.touch()
-    try:
-        assign_splits([], SplitChoice(train_list=path, val_list=other))
-    except ValueError as error:
-        # That no image is in a split is not said of the list.
-        if not str(error).startswith("no image is in the split"):
-            raise
+    other.write_text("b.jpg\n")
+    images = [CaptionedImage("a.jpg", ["a cat"]), CaptionedImage("b.jpg", ["a dog"])]
+    assign_splits(images, SplitChoice(train_list=path, val_list=other))
 
 
 READERS = {
@@ -178,5 +179,5 @@ READERS = {
     "results": Reader(read_results, lambda: [_RESULTS, _RESULTS.replace(b"1", b'"1"')], "a.json"),
     "references": Reader(read_references, lambda: [json.dumps(_COCO).encode()], "a.json"),
     "metrics": Reader(lambda path: read_metrics(path.parent), lambda: [_METRICS], METRICS_FILE),
-    "split_list": Reader(_split_list, lambda: [b"a.jpg\nb.jpg\r\n"], "list.txt"),
+    "split_list": Reader(_split_list, lambda: [b"a.jpg\nc.jpg\r\n"], "list.txt"),
 }
