@@ -23,7 +23,7 @@ IMPORTED = {
     "plots": {"files", "text", "scenes", "nn", "scoring"},
     "commands": {"files", "text", "vision", "data", "nn", "decoding", "learning", "datasets"},
     "convert": {"files", "nn"},
-    "cs231n": {"text", "vision", "data", "scenes", "nn", "decoding", "datasets"},
+    "cs231n": {"text", "vision", "data", "scenes", "nn", "decoding"},
 }
 COMMANDS = {"train", "sample", "prepare", "caption", "evaluate", "export"}
 MOST_LINES, MOST_ARGUMENTS = 320, 6

@@ -20,7 +20,7 @@ All of it is checked while it is read, so the result of `load_coco` can be index
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import jax
@@ -29,19 +29,13 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Int, Integer
 
-from jaxcap.data.checks import (
-    check_captions,
-    check_image_idxs,
-    check_one_a_caption,
-    check_urls,
-    check_widths,
-)
+from jaxcap.data.checks import check_captions
+from jaxcap.data.coco_reading import SplitReader, open_splits
 from jaxcap.data.coco_writing import (
     CAPTIONS_FILE,
     DATASET_FILE,
     VOCABULARY_FILE,
     features_file,
-    urls_file,
     write_coco,
 )
 from jaxcap.data.dataset import SPLITS, Dataset, Split, SplitArrays
@@ -49,12 +43,12 @@ from jaxcap.data.identity import Counts, DataSource
 from jaxcap.data.image import Image
 from jaxcap.data.sharded import padding, read_features, read_sharded
 from jaxcap.files import AnyPath
-from jaxcap.files.hdf5 import find_dataset, open_hdf5, place, read_integers
+from jaxcap.files.hdf5 import find_dataset, open_hdf5, place, read_floats, read_integers
 from jaxcap.files.json import read_json
-from jaxcap.files.text import quote, read_file
+from jaxcap.files.text import quote
 from jaxcap.text.vocabulary import Vocabulary
 
-__all__ = ["SplitArrays", "load_coco", "training_captions", "write_coco"]
+__all__ = ["SplitArrays", "load_arrays", "load_coco", "training_captions", "write_coco"]
 
 
 def load_coco(
@@ -93,13 +87,11 @@ def load_coco(
     if max_train is not None and max_train < 1:
         raise ValueError(f"`max_train` is {max_train}, expected 1 or more, or None for all")
     folder = Path(data_dir).expanduser()
-    if pca_features is None:
-        pca_features = _has_features(folder, True) or not _has_features(folder, False)
-    _check_files(folder, pca_features)
+    pca_features = _check_files(folder, pca_features)
     vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
     about = _read_about(folder / DATASET_FILE, vocabulary)
     with ExitStack() as stack:
-        files = _open(stack, folder, pca_features)
+        files = open_splits(stack, folder, pca_features)
         kept = None
         if max_train is not None:
             if key is None:
@@ -113,10 +105,7 @@ def load_coco(
             vocabulary=vocabulary,
             splits={
                 split: _read_split(
-                    folder,
-                    split,
-                    files[split],
-                    vocabulary,
+                    SplitReader(folder, split, files[split], len(vocabulary)),
                     *((kept, sharding) if split == "train" else (None, None)),
                 )
                 for split in splits
@@ -131,6 +120,39 @@ def load_coco(
             encoder=about.get("encoder"),
             pca=about.get("pca") if pca_features else None,
         )
+
+
+def load_arrays(
+    data_dir: AnyPath, *, pca_features: bool | None = None
+) -> tuple[Vocabulary, dict[str, SplitArrays]]:
+    """Load both splits of a data folder as NumPy arrays, without a device.
+
+    The arrays are yours to change. No second copy of them is made.
+
+    Args:
+        data_dir: the folder.
+        pca_features: as for `load_coco`, which raises the same errors.
+
+    Returns:
+        The words, and the arrays of each split.
+    """
+    folder = Path(data_dir).expanduser()
+    pca_features = _check_files(folder, pca_features)
+    vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+    _read_about(folder / DATASET_FILE, vocabulary)
+    with ExitStack() as stack:
+        files = open_splits(stack, folder, pca_features)
+        readers = {s: SplitReader(folder, s, files[s], len(vocabulary)) for s in SPLITS}
+        # Small files first, so that a fault in them is found before the long read.
+        return vocabulary, {
+            split: SplitArrays(
+                captions=reader.captions(),
+                image_idxs=reader.image_idxs(),
+                urls=[url.decode("utf-8", "replace") for url in reader.urls()],
+                features=read_floats(reader.datasets.features),
+            )
+            for split, reader in readers.items()
+        }
 
 
 def training_captions(
@@ -169,15 +191,10 @@ def _draw(rows: int, max_train: int, key: jax.Array) -> Int[np.ndarray, "max_tra
     return np.asarray(jax.random.randint(key, (max_train,), 0, rows, jnp.int32))
 
 
-class _Datasets(NamedTuple):
-    """Open datasets of a split."""
-
-    captions: h5py.Dataset  # (M, L)
-    image_idxs: h5py.Dataset  # (M,)
-    features: h5py.Dataset  # (K, D)
-
-
-def _check_files(folder: Path, pca_features: bool) -> None:
+def _check_files(folder: Path, pca_features: bool | None) -> bool:
+    """Check that all files are there, and return which features to read."""
+    if pca_features is None:
+        pca_features = _has_features(folder, True) or not _has_features(folder, False)
     if not folder.is_dir():
         found = "is not a folder" if folder.exists() else "no such folder"
         raise FileNotFoundError(
@@ -187,7 +204,7 @@ def _check_files(folder: Path, pca_features: bool) -> None:
     needed = [CAPTIONS_FILE, VOCABULARY_FILE, *features]
     missing = [file for file in needed if not (folder / file).exists()]
     if not missing:
-        return
+        return pca_features
     remedy = f"the data folder needs {', '.join(needed)}"
     others = [features_file(split, not pca_features) for split in SPLITS]
     if set(missing) <= set(features) and _has_features(folder, not pca_features):
@@ -222,66 +239,29 @@ def _read_about(path: Path, vocabulary: Vocabulary) -> dict[str, Any]:
     return value
 
 
-def _open(stack: ExitStack, folder: Path, pca_features: bool) -> dict[str, _Datasets]:
-    captions = stack.enter_context(open_hdf5(folder / CAPTIONS_FILE))
-    files = {}
-    for split in SPLITS:
-        features = stack.enter_context(open_hdf5(folder / features_file(split, pca_features)))
-        files[split] = _Datasets(
-            find_dataset(captions, f"{split}_captions", ndim=2, kind="integers"),
-            find_dataset(captions, f"{split}_image_idxs", ndim=1, kind="integers"),
-            find_dataset(features, "features", ndim=2, kind="floats"),
-        )
-    check_widths({place(d.captions): d.captions.shape for d in files.values()})
-    check_widths({place(d.features): d.features.shape for d in files.values()})
-    return files
-
-
 def _read_split(
-    folder: Path,
-    split: str,
-    datasets: _Datasets,
-    vocabulary: Vocabulary,
+    reader: SplitReader,
     kept: Int[np.ndarray, "max_train"] | None,
     sharding: NamedSharding | None,
 ) -> Split:
-    words, images = str(folder / VOCABULARY_FILE), datasets.features.file.filename
-    urls_path = folder / urls_file(split)
-    where, count = place(datasets.image_idxs), len(datasets.features)
-    check_one_a_caption(len(datasets.image_idxs), where, len(datasets.captions))
-
-    def read_captions(first: int = 0, last: int | None = None) -> Integer[np.ndarray, "M L"]:
-        captions = read_integers(datasets.captions, first, last)
-        check_captions(captions, place(datasets.captions), len(vocabulary), words, first)
-        return captions
-
-    def read_image_idxs(first: int = 0, last: int | None = None) -> Integer[np.ndarray, "M"]:
-        image_idxs = read_integers(datasets.image_idxs, first, last)
-        check_image_idxs(image_idxs, where, count, images, first)
-        return image_idxs
-
     def placed(dataset: h5py.Dataset, read: Callable[..., np.ndarray]) -> Array:
         if sharding is not None and kept is None:
             return read_sharded(dataset.shape, np.dtype(np.int32), sharding, read)
         values = read() if kept is None else read()[kept]
-        values = values.astype(np.int32, copy=False)
         if sharding is None:
             return jax.device_put(values)
         return read_sharded(values.shape, values.dtype, sharding, lambda a, b: values[a:b])
 
+    datasets = reader.datasets
     # Small files first, so that a fault in them is found before the long read.
-    captions = placed(datasets.captions, read_captions)
-    image_idxs = placed(datasets.image_idxs, read_image_idxs)
-    urls = np.empty(0, "S1")
-    if urls_path.exists():
-        lines = [line.strip() for line in read_file(urls_path).splitlines()]
-        check_urls(lines, str(urls_path), count, images)
-        urls = np.array(lines, np.bytes_)
+    captions = placed(datasets.captions, reader.captions)
+    image_idxs = placed(datasets.image_idxs, reader.image_idxs)
+    urls = reader.urls()
     rows = len(datasets.captions) if kept is None else len(kept)
     return Split(
         captions=captions,
         image_idxs=image_idxs,
         images=Image(read_features(datasets.features, sharding)),
-        urls=urls,
-        padding=(padding(rows, sharding), padding(count, sharding)),
+        urls=np.array(urls, np.bytes_) if urls else np.empty(0, "S1"),
+        padding=(padding(rows, sharding), padding(len(datasets.features), sharding)),
     )
