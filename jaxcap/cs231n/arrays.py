@@ -39,7 +39,7 @@ class Cache:
 
 def common_dtype(*arrays: Any) -> np.dtype:
     """Find the dtype in which NumPy computes with `arrays`, float32 at least."""
-    return np.result_type(np.float32, *arrays)
+    return np.result_type(np.float32, *map(np.asarray, arrays))
 
 
 def check_ids(ids: Any, num: int, name: str) -> Int[np.ndarray, "..."]:

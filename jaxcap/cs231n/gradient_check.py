@@ -87,8 +87,9 @@ def _ends(
     value = x[index]
     try:
         x[index] = value + h
-        up = np.array(f(x))
+        # A copy, since a function may return what it was given.
+        up = np.asarray(f(x)).copy()
         x[index] = value - h
-        return up, np.array(f(x))
+        return up, np.asarray(f(x)).copy()
     finally:
         x[index] = value

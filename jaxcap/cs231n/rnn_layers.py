@@ -12,15 +12,20 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
 from jaxcap.cs231n.arrays import Cache, backward, check_ids, layer
+from jaxcap.cs231n.layers import affine_backward, affine_forward
 from jaxcap.nn import loss as losses
 from jaxcap.nn import unroll
 from jaxcap.nn.cells import CellParams, LSTMCarry, RNNCarry
 
+# `from cs231n.rnn_layers import *` also gives `np` in the course, and since 2021 the affine layer.
 __all__ = [
+    "affine_backward",
+    "affine_forward",
     "lstm_backward",
     "lstm_forward",
     "lstm_step_backward",
     "lstm_step_forward",
+    "np",
     "rnn_backward",
     "rnn_forward",
     "rnn_step_backward",
@@ -153,9 +158,9 @@ def lstm_backward(dh: Float[np.ndarray, "N T H"], cache: Cache) -> tuple[_Floats
 
 
 def word_embedding_forward(
-    x: Integer[np.ndarray, "N T"], W: Float[np.ndarray, "V D"]
-) -> tuple[Float[np.ndarray, "N T D"], Cache]:
-    """Look up word vectors; returns them and a cache.
+    x: Integer[np.ndarray, "*N"], W: Float[np.ndarray, "V D"]
+) -> tuple[Float[np.ndarray, "*N D"], Cache]:
+    """Look up word vectors of ids of any shape; returns them and a cache.
 
     Raises:
         IndexError: a word is outside [0, V).
@@ -164,7 +169,7 @@ def word_embedding_forward(
 
 
 def word_embedding_backward(
-    dout: Float[np.ndarray, "N T D"], cache: Cache
+    dout: Float[np.ndarray, "*N D"], cache: Cache
 ) -> Float[np.ndarray, "V D"]:
     """Compute the gradient `dW` of the word vectors."""
     return backward(dout, cache)[0]

@@ -5,7 +5,7 @@ import pytest
 from numpy.random import randn
 
 from jaxcap.convert import from_numpy
-from jaxcap.cs231n import rnn_layers
+from jaxcap.cs231n import layers, rnn_layers
 from jaxcap.cs231n.arrays import check_ids, layer
 from jaxcap.cs231n.classifiers.rnn import CaptioningRNN
 from jaxcap.cs231n.gradient_check import (
@@ -33,6 +33,7 @@ def seed():
         ("lstm_step", [(N, D), (N, H), (N, H), (D, G), (H, G), (G,)]),
         ("lstm", [(N, T, D), (N, H), (D, G), (H, G), (G,)]),
         ("temporal_affine", [(N, T, D), (D, H), (H,)]),
+        ("affine", [(N, T, D), (T * D, H), (H,)]),
     ],
 )
 def test_backward_equals_differences(name, shapes):
@@ -52,6 +53,13 @@ def test_backward_equals_differences(name, shapes):
             for k, dout in enumerate(douts)
         )
         assert rel_error(numerical, gradient) < 1e-7
+
+
+def test_relu():
+    x, dout = np.array([[-1.0, 0, 2], [3, -4, 5]]), randn(2, 3)
+    out, cache = layers.relu_forward(x)
+    np.testing.assert_array_equal(out, [[0, 0, 2], [3, 0, 5]])
+    np.testing.assert_array_equal(layers.relu_backward(dout, cache), dout * (x > 0))
 
 
 def test_word_embedding():
@@ -164,8 +172,24 @@ def test_bad_input_is_refused():
         CaptioningRNN(WORDS, 6, cell_type="gru")
     with pytest.raises(ValueError, match="lacks <NULL>"):
         CaptioningRNN({"cat": 0}, 6)
+    assert CaptioningRNN({"<NULL>": 0}, 6)._start is None
     with pytest.raises(ValueError, match="lacks <START>"):
         CaptioningRNN({"<NULL>": 0, "<END>": 1}, 6).sample(randn(1, 6))
+
+
+def test_lists_are_arrays_and_one_image_is_refused():
+    model = CaptioningRNN(WORDS, 6, 5, 4, "rnn", np.float64)
+    assert (model._null, model._start, model._end) == (0, 1, 2)
+    features, captions = randn(2, 6), np.array([[1, 3, 2], [1, 4, 2]])
+    loss, _ = model.loss(features, captions)
+    assert model.loss(features.tolist(), captions.tolist())[0] == loss
+    for call in (model.sample, lambda x: model.loss(x, captions)):
+        with pytest.raises(
+            ValueError, match=r"`features` has shape \(6,\), expected \(N, 6\).*None"
+        ):
+            call(features[0])
+    with pytest.raises(ValueError, match=r"`captions` has shape \(3,\), expected \(2, T\)"):
+        model.loss(features, captions[0])
 
 
 def test_numerical_gradients_put_back_what_they_change(capsys):

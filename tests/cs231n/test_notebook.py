@@ -1,19 +1,28 @@
 """What the notebook loads, shows and trains with: data, pictures, update rules, the solver."""
 
 import re
+import shutil
+import tracemalloc
 import warnings
 
+import h5py
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcap.cs231n import optim
+from jaxcap.cs231n import coco_utils, optim
 from jaxcap.cs231n.captioning_solver import CaptioningSolver
 from jaxcap.cs231n.classifiers.rnn import CaptioningRNN
 from jaxcap.cs231n.coco_utils import decode_captions, load_coco_data, sample_coco_minibatch
 from jaxcap.cs231n.image_utils import image_from_url
 from jaxcap.vision import sources
+
+# As the notebook prints them.
+ORDER = (
+    "train_captions train_image_idxs val_captions val_image_idxs train_features val_features "
+    "idx_to_word word_to_idx train_urls val_urls"
+).split()
 
 
 @pytest.fixture(autouse=True)
@@ -30,16 +39,32 @@ def nowhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_folder_is_the_arguments_the_environments_or_the_courses(
-    tiny_dir, tmp_path, monkeypatch
+def test_the_folder_is_the_arguments_the_environments_the_courses_or_that_of_the_scenes(
+    tiny_dir, tmp_path, monkeypatch, capsys
 ):
-    given = load_coco_data(tiny_dir)
+    def loaded(named_by, **options):
+        data = load_coco_data(**options)
+        printed = capsys.readouterr().out
+        assert re.fullmatch(rf"base dir  /\S+ \({named_by}\)\n", printed)
+        return data
+
+    found = [loaded("base_dir", base_dir=tiny_dir)]
+    monkeypatch.setattr(coco_utils, "ensure_scenes", lambda: tiny_dir)
+    found.append(loaded("the built-in scenes, since JAXCAP_DATA is .* is not here"))
+    # PCA did not reduce the scenes' features.
+    found.append(loaded("the built-in scenes, .*", pca_features=False))
     monkeypatch.setenv("JAXCAP_DATA", str(tiny_dir))
-    from_environment = load_coco_data()
-    monkeypatch.delenv("JAXCAP_DATA")
+    found.append(loaded("JAXCAP_DATA"))
+    monkeypatch.setenv("JAXCAP_DATA", str(tmp_path / "gone"))
+    monkeypatch.setattr(coco_utils, "BASE_DIR", str(tiny_dir))
+    found.append(loaded("BASE_DIR"))
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "cs231n/datasets").mkdir(parents=True)
     (tmp_path / "cs231n/datasets/coco_captioning").symlink_to(tiny_dir)
-    for data in (given, from_environment, load_coco_data()):
+    assert coco_utils.BASE_DIR == "cs231n/datasets/coco_captioning"
+    for data in (*found, loaded("the folder of the course")):
+        assert list(data) == ORDER
         shapes = {k: (v.shape, v.dtype) for k, v in data.iteritems() if isinstance(v, np.ndarray)}
         assert shapes["train_captions"] == ((40, 9), np.int32)
         assert shapes["train_image_idxs"] == ((40,), np.int32)
@@ -66,11 +91,31 @@ def test_reduced_features_and_urls_are_read_where_there_are_any(tiny_dir, tmp_pa
         image_from_url(urls[0])
 
 
+def test_no_second_copy_of_the_features_is_made(tiny_dir, tmp_path):
+    folder, width = tmp_path / "wide", 100_000
+    shutil.copytree(tiny_dir, folder)
+    for path in folder.glob("*fc7_pca.h5"):
+        with h5py.File(path, "r+") as file:
+            images = len(file["features"])
+            del file["features"]
+            file["features"] = np.ones((images, width), np.float32)
+    tracemalloc.start()
+    try:
+        data = load_coco_data(folder)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * sum(data[f"{split}_features"].nbytes for split in ("train", "val"))
+
+
 def test_a_missing_folder_is_named_with_what_names_it(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"gone: no such folder; set base_dir to"):
         load_coco_data(tmp_path / "gone")
     monkeypatch.setenv("JAXCAP_DATA", str(tmp_path / "gone"))
     with pytest.raises(FileNotFoundError, match=r"gone: no such folder; set JAXCAP_DATA to"):
+        load_coco_data()
+    monkeypatch.setattr(coco_utils, "BASE_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder; set BASE_DIR to"):
         load_coco_data()
     with pytest.raises(ValueError, match="`max_train` is 0, expected at least 1"):
         load_coco_data(max_train=0)
@@ -113,11 +158,19 @@ def test_pictures_of_scenes_files_and_the_web(tmp_path, monkeypatch):
     ("url", "reason"),
     [
         ("http://127.0.0.1:9/größe.jpg", "not a public address"),
-        ("scenes://val/500", "no scene has the URL"),
-        ("gone.jpg", "no such file"),
         ("ftp://example.org/1.jpg", "only http and https"),
         (b"http://\xff/1.jpg", "http://"),
     ],
+)
+def test_a_picture_that_cannot_be_fetched_is_none(url, reason, capsys):
+    """So that a notebook of 2021 or later leaves it out."""
+    assert image_from_url(url) is None
+    assert re.fullmatch(f"URL Error: .*{reason}.*\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [("scenes://val/500", "no scene has the URL"), ("gone.jpg", "no such file")],
 )
 def test_a_picture_that_cannot_be_had_is_a_placeholder_with_its_reason(url, reason):
     with pytest.warns(UserWarning, match=reason):
@@ -186,10 +239,36 @@ def made(tiny_dir):
 
 
 def test_solver_refuses_what_it_does_not_know(made):
-    with pytest.raises(ValueError, match="one of sgd, sgd_momentum, rmsprop, adam, got 'np'"):
+    with pytest.raises(ValueError, match="one of sgd, sgd_momentum, rmsprop, adam, or .* got 'np'"):
         CaptioningSolver(*made, update_rule="np")
     with pytest.raises(TypeError, match="learning_rate"):
         CaptioningSolver(*made, learning_rate=1)
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_rule_of_ones_own(made, by_name, monkeypatch):
+    """A rule without a learning rate, which the solver need not know."""
+    steps = []
+
+    def halve(w, dw, config):
+        steps.append(config.setdefault("steps", 0))
+        return w / 2, {"steps": config["steps"] + 1}
+
+    monkeypatch.setattr(optim, "halve", halve, raising=False)
+    model, data = made
+    before = model.params["Wx"].copy()
+    rule = "halve" if by_name else halve
+    solver = CaptioningSolver(model, data, update_rule=rule, batch_size=20, num_epochs=1)
+    assert (solver.best_val_acc, solver.best_params) == (0, {})
+    assert solver.train_acc_history == solver.val_acc_history == []
+    assert solver.check_accuracy(data["train_features"], data["train_captions"]) == 0
+    solver.verbose = False
+    solver.train()
+    np.testing.assert_array_equal(model.params["Wx"], before / 4)
+    assert steps == [0] * len(model.params) + [1] * len(model.params)
+    solver._reset()
+    assert (solver.epoch, solver.loss_history) == (0, [])
+    assert set(solver.optim_configs) == set(model.params) and not any(solver.optim_configs.values())
 
 
 def test_the_story_of_the_notebook(made, capsys):

@@ -1,7 +1,10 @@
 """The numbers that the course's notebooks print, from their own inputs, in float64.
 
-Once from the library's functions, and once from the course's own, which `jaxcap.cs231n` has.
+Once from the library's functions, once from the course's own, which `jaxcap.cs231n` has, and once
+from those of 2025, on PyTorch's tensors.
 """
+
+import importlib
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +12,10 @@ import pytest
 from notebook_digits import (
     LOSS,
     LSTM_LOSS_ERROR,
-    LSTM_SEQUENCE_ERROR,
-    LSTM_STEP_ERRORS,
     SEQUENCE,
+    SEQUENCE_ERROR,
     STEP,
+    STEP_ERRORS,
 )
 
 from jaxcap.cs231n import rnn_layers
@@ -28,8 +31,24 @@ from jaxcap.nn.unroll import unroll
 pytestmark = [
     pytest.mark.usefixtures("x64"),
     pytest.mark.parametrize("cell", ["rnn", "lstm"]),
-    pytest.mark.parametrize("where", ["library", "cs231n"]),
+    pytest.mark.parametrize("where", ["library", "cs231n", "pytorch"]),
 ]
+
+
+@pytest.fixture(autouse=True)
+def torch(where):
+    if where == "pytorch":
+        return pytest.importorskip("torch", reason="it runs on PyTorch, which is missing")
+    return None
+
+
+def forward(name, where, *arrays):
+    """What a function of the course gives, as NumPy arrays, without a cache."""
+    if where == "cs231n":
+        return getattr(rnn_layers, name)(*arrays)[:-1]
+    on_tensors = importlib.import_module("jaxcap.cs231n.rnn_layers_pytorch")
+    found = getattr(on_tensors, name)(*map(on_tensors.torch.from_numpy, arrays))
+    return [tensor.numpy() for tensor in (found if isinstance(found, tuple) else [found])]
 
 
 def linspace(start, stop, *shape):
@@ -48,17 +67,15 @@ def test_a_step(cell, where):
         x = linspace(-0.4, 1.2, N, D)
         G = 4 * H
         weights = linspace(-2.1, 1.3, D, G), linspace(-0.7, 2.2, H, G), linspace(0.3, 0.7, G)
-    if where == "cs231n":
-        found = getattr(rnn_layers, f"{cell}_step_forward")(x, *states, *weights)[:-1]
+    if where != "library":
+        found = forward(f"{cell}_step_forward", where, x, *states, *weights)
     else:
         first = CELLS[cell].start(*map(jnp.asarray, states))
         params = CellParams(*map(jnp.asarray, weights))
         found, h = cell_step(CELLS[cell], params, first, jnp.asarray(x))
         np.testing.assert_array_equal(h, found.h)
     errors = [rel_error(a, b) for a, b in zip(STEP[cell], found, strict=True)]
-    if cell == "lstm":
-        assert errors == pytest.approx(LSTM_STEP_ERRORS, rel=1e-6)
-    assert max(errors) < 1e-8
+    assert errors == pytest.approx(STEP_ERRORS[cell], rel=1e-6)
 
 
 def test_a_sequence(cell, where):
@@ -70,18 +87,15 @@ def test_a_sequence(cell, where):
         N, T, D, H = 2, 3, 5, 4
         x, h0, G = linspace(-0.4, 0.6, N, T, D), linspace(-0.4, 0.8, N, H), 4 * H
         weights = linspace(-0.2, 0.9, D, G), linspace(-0.3, 0.6, H, G), linspace(0.2, 0.7, G)
-    if where == "cs231n":
-        h, _ = getattr(rnn_layers, f"{cell}_forward")(x, h0, *weights)
+    if where != "library":
+        (h,) = forward(f"{cell}_forward", where, x, h0, *weights)
     else:
         first, params = CELLS[cell].start(jnp.asarray(h0)), CellParams(*map(jnp.asarray, weights))
         _, h = unroll(CELLS[cell], params, jnp.asarray(x), first)
-    error = rel_error(SEQUENCE[cell], h)
-    if cell == "lstm":
-        assert error == pytest.approx(LSTM_SEQUENCE_ERROR, rel=1e-6)
-    assert error < 1e-7
+    assert rel_error(SEQUENCE[cell], h) == pytest.approx(SEQUENCE_ERROR[cell], rel=1e-6)
 
 
-def test_the_loss_of_a_captioner(cell, where):
+def test_the_loss_of_a_captioner(cell, where, torch):
     """The notebook's vocabulary has ids 0, 2, 3 and V = 3; its captions run through 0, 1, 2."""
     N, D, W, H, V, T = 10, 20, 30, 40, 3, 13
     features = linspace(-0.5, 1.7, N, D) if cell == "lstm" else linspace(-1.5, 0.3, N, D)
@@ -95,6 +109,12 @@ def test_the_loss_of_a_captioner(cell, where):
         assert {name: grad.shape for name, grad in grads.items()} == {
             name: value.shape for name, value in model.params.items()
         }
+    elif where == "pytorch":
+        made = importlib.import_module("jaxcap.cs231n.classifiers.rnn_pytorch").CaptioningRNN
+        model = made({"<NULL>": 0, "cat": 2, "dog": 3}, D, W, H, cell, torch.float64)
+        for name, value in model.params.items():
+            model.params[name] = torch.from_numpy(linspace(-1.4, 1.3, *value.shape))
+        loss = model.loss(torch.from_numpy(features), torch.from_numpy(captions)).item()
     else:
         config = CaptionerConfig(V, D, W, H, cell=cell)
         shapes = config.parameter_shapes()

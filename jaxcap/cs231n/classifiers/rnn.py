@@ -4,24 +4,19 @@ from collections.abc import Mapping
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Int
+from numpy.typing import ArrayLike
 
-from jaxcap.cs231n.arrays import Dict, check_ids, common_dtype, to_numpy
-from jaxcap.decoding.rules import Rules
-from jaxcap.decoding.word_by_word import Greedy
-from jaxcap.nn.captioner import Params, logits, start, step
-from jaxcap.nn.cells import CELLS
+from jaxcap.cs231n.arrays import Dict, check_ids, to_numpy
+from jaxcap.cs231n.classifiers.captioner import Captioner, check_captions
+from jaxcap.nn.captioner import Params, logits
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.loss import Targets, temporal_softmax_loss
 
-# The order in which the code of the course draws them from NumPy's generator.
-_DRAWN = ("W_embed", "W_proj", "b_proj", "Wx", "Wh", "b", "W_vocab", "b_vocab")
 
-
-class CaptioningRNN:
+class CaptioningRNN(Captioner):
     """A captioner with its parameters in `params`, under the notebook's names.
 
     Initial parameters are drawn from NumPy's global generator with the scales and in the order of
@@ -49,77 +44,49 @@ class CaptioningRNN:
         cell_type: str = "rnn",
         dtype: DTypeLike = np.float32,
     ):
-        if "<NULL>" not in word_to_idx:
-            raise ValueError("`word_to_idx` lacks <NULL>, the padding of captions: add it")
-        if cell_type not in CELLS:
-            raise ValueError(f"`cell_type` must be one of {', '.join(CELLS)}, got {cell_type}")
-        self.config = CaptionerConfig(
-            len(word_to_idx), input_dim, wordvec_dim, hidden_dim, cell_type
-        )
-        self.cell_type = cell_type
-        self.dtype = dtype
-        self.word_to_idx = word_to_idx
-        self.idx_to_word = {i: word for word, i in word_to_idx.items()}
-        self.params: Dict[str, np.ndarray] = Dict()
-        for name in _DRAWN:
-            shape = self.config.parameter_shapes()[name]
-            if name.startswith("b"):
-                self.params[name] = np.zeros(shape, dtype)
-            else:
-                scale = 100 if name == "W_embed" else np.sqrt(shape[0])
-                self.params[name] = (np.random.randn(*shape) / scale).astype(dtype)
+        super().__init__(word_to_idx, input_dim, wordvec_dim, hidden_dim, cell_type, dtype)
 
-    def loss(
-        self, features: Float[np.ndarray, "N D"], captions: Integer[np.ndarray, "N T"]
-    ) -> tuple[float, Dict[str, np.ndarray]]:
+    def _initial(self, shape: tuple[int, ...], scale: float | None) -> np.ndarray:
+        if scale is None:
+            return np.zeros(shape, self.dtype)
+        return (np.random.randn(*shape) / scale).astype(self.dtype)
+
+    def loss(self, features: ArrayLike, captions: ArrayLike) -> tuple[float, Dict[str, np.ndarray]]:
         """Compute the loss of captions, in nats per caption, and its gradients.
 
         Args:
-            features: one feature vector for each caption.
-            captions: word ids; all columns except the first are predicted, `<NULL>` is left out.
+            features: (N, D) floats, one feature vector for each caption.
+            captions: (N, T) word ids; all columns except the first are predicted, `<NULL>` is left
+                out.
 
         Returns:
             The loss, and the gradients by the names of the parameters.
 
         Raises:
             IndexError: an id is outside [0, V).
+            ValueError: an array has another shape.
         """
-        params, features = self._inputs(features)
+        params, features = self._arrays(features)
         captions = check_ids(captions, self.config.vocab_size, "captions")
-        null = self.word_to_idx["<NULL>"]
+        check_captions(captions, len(features))
         with jax.enable_x64(True):
-            loss, grads = _loss_and_grads(params, self.config, features, captions, null)
+            loss, grads = _loss_and_grads(params, self.config, features, captions, self._null)
         return float(loss), Dict(to_numpy(grads))
 
-    def sample(
-        self, features: Float[np.ndarray, "N D"], max_length: int = 30
-    ) -> Integer[np.ndarray, "N T"]:
+    def sample(self, features: ArrayLike, max_length: int = 30) -> Int[np.ndarray, "N T"]:
         """Caption images greedily.
 
         Args:
-            features: one feature vector for each image.
+            features: (N, D) floats, one feature vector for each image.
             max_length: maximum number of words in a caption, T.
 
         Returns:
             int32 word ids without `<START>`: the words, `<END>`, and 0 after it.
 
         Raises:
-            ValueError: the words lack `<START>` or `<END>`.
+            ValueError: the words lack `<START>` or `<END>`, or `features` has another shape.
         """
-        for word in ("<START>", "<END>"):
-            if word not in self.word_to_idx:
-                raise ValueError(f"`word_to_idx` lacks {word}, which sampling needs: add it")
-        start, end = (self.word_to_idx[word] for word in ("<START>", "<END>"))
-        rules = Rules(start, end, max_length=max_length)
-        params, features = self._inputs(features)
-        with jax.enable_x64(True):
-            return np.array(_sample(params, self.config, features, rules))
-
-    def _inputs(self, features: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Convert the parameters and the features to one dtype."""
-        dtype = common_dtype(features, *self.params.values())
-        params = {name: np.asarray(value, dtype) for name, value in self.params.items()}
-        return params, np.asarray(features, dtype)
+        return self._greedy(features, max_length)
 
 
 @partial(jax.jit, static_argnames=("config", "null"))
@@ -134,9 +101,3 @@ def _loss_and_grads(
         return temporal_softmax_loss(each, targets, len(captions)).per_caption
 
     return jax.value_and_grad(loss)(params)
-
-
-@partial(jax.jit, static_argnames=("config", "rules"))
-def _sample(params: Params, config: CaptionerConfig, features: Array, rules: Rules) -> Array:
-    one, carry = partial(step, params, config), start(params, config, features)
-    return jnp.asarray(Greedy(scored=False).write(one, carry, rules, len(features)).ids[:, 0])
