@@ -1,10 +1,9 @@
 """The names that the course notebooks import from `cs231n`, implemented by jaxcap.
 
-Your notebook runs after you replace `from cs231n.` by `from jaxcap.cs231n.`, or after these lines,
-which spare you that:
+Your notebook runs after you replace `from cs231n.` by `from jaxcap.cs231n.`, or after this line,
+which spares you that:
 
-    import sys, jaxcap.cs231n
-    sys.modules["cs231n"] = jaxcap.cs231n
+    import sys, jaxcap.cs231n; sys.modules["cs231n"] = jaxcap.cs231n
 
 Functions take and return NumPy arrays, float64 in and float64 out, so the checks of the notebook
 print its digits. A `cache` holds what a backward function needs; its contents are private. All
@@ -30,7 +29,7 @@ class _Alias(MetaPathFinder, Loader):
     """Gives `cs231n.NAME` as `jaxcap.cs231n.NAME` where `sys.modules` has this package as `cs231n`.
 
     Python by itself would load each module a second time, and an update rule that you put into
-    `cs231n.optim` were not in the `optim` that the solver reads.
+    `cs231n.optim` would not be in the `optim` that the solver reads.
     """
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
