@@ -27,6 +27,17 @@ CHECKPOINT = flags.DEFINE_string(
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Photos per batch.", lower_bound=1)
 JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each photo.")
+IMAGE_LIST = flags.DEFINE_string(
+    "image_list",
+    None,
+    "Caption the images that this file names, as COCO's image_info files do, in the one folder "
+    "that you give. Any caption format will do.",
+)
+RESULTS = flags.DEFINE_string(
+    "results",
+    None,
+    "With --image_list: write the captions with its ids to this file, in COCO's results format.",
+)
 GRID = flags.DEFINE_string("grid", None, "Draw the photos with their captions to this file.")
 ALLOW_PRIVATE = flags.DEFINE_bool(
     "allow_private", False, "Also fetch from addresses of your local network."
@@ -48,7 +59,12 @@ def main(names: list[str]) -> int:
     # File names may not be UTF-8; print their bytes unchanged.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
-    grid = command.writable_path(GRID.value)
+    grid, results = command.writable_path(GRID.value), command.writable_path(RESULTS.value)
+    ids = {}
+    if IMAGE_LIST.value is not None:
+        ids, names = _listed(names)
+    elif results:
+        raise ValueError("--results needs --image_list, which gives the ids")
     captioner = load_captioner(
         CHECKPOINT.value,
         best=BEST.value,
@@ -64,6 +80,13 @@ def main(names: list[str]) -> int:
     ):
         _print(photo)
         photos.append(photo if grid else photo._replace(picture=None))
+    if results:
+        from jaxcap.scoring.results import write_results
+
+        write_results(
+            results, {ids[p.source]: p.sentence for p in photos if p.sentence is not None}
+        )
+        print(f"wrote {results}", file=sys.stderr)
     if grid:
         from jaxcap.plots import caption_grid, save_figure
 
@@ -72,6 +95,18 @@ def main(names: list[str]) -> int:
         save_figure(caption_grid(pictures, titles), grid)
         print(f"drew {grid}", file=sys.stderr)
     return int(any(photo.fault for photo in photos))
+
+
+def _listed(names: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Find the images of --image_list: their ids by path, and the paths."""
+    from jaxcap.preparing.listed_images import find_listed_images
+
+    if len(names) != 1:
+        raise ValueError("give one folder, with the images of --image_list")
+    found = find_listed_images(IMAGE_LIST.value or "", names[0])
+    if found.missing:
+        print(f"warning: {found.missing}", file=sys.stderr)
+    return found.ids, [*found.ids]
 
 
 def _print(photo: Any) -> None:
