@@ -71,9 +71,10 @@ def new(tmp_path_factory):
 
 
 def evaluate(*flags):
-    """What the command prints, as lines; it may not fail, nor say a thing on stderr."""
+    """What the command prints, as lines; it may not fail, nor say more on stderr than of rows."""
     code, out, err = call("evaluate", "--nojava", *flags)
-    assert (code, err) == (0, ""), err
+    told = [line for line in err.splitlines() if "image ids are rows" not in line]
+    assert (code, told) == (0, []), err
     return out.splitlines()
 
 
@@ -161,9 +162,9 @@ def test_the_numbers_are_those_of_the_written_captions(work, tmp_path):
     ours, theirs = read(files[1]), read(files[2])
     assert ours["scores"] == theirs["scores"] and ours["images"] == theirs["images"]
     told = by_image(read(files[0]))
-    assert sorted(told) == list(range(8)) and told == found.captions
+    assert len(told) == 8 and told == found.captions
     assert found.scores == score(told, found.references)
-    assert "Is it a no. 0 picture?" in found.references[0]
+    assert "Is it a no. 0 picture?" in next(iter(found.references.values()))
     assert ours["decoding"]["strategy"] == "Beam" and ours["decoding"]["width"] == 3
     data = load_coco(work / "data")
     seen = {data.vocabulary.decode(row) for row in np.asarray(data.train.captions)}
@@ -188,7 +189,7 @@ def test_an_ensemble_of_some_images_and_other_references(work, tmp_path):
     assert all(caption.startswith("a ") for caption in expected.values())
     assert found["scores"]["CIDEr"] == score(expected, images.spelled()).cider
     named = work / "data" / "references_train.json"
-    lines = evaluate(*flags, f"--references={named}")
+    lines = evaluate(*flags, f"--data_dir={work / 'data'}", f"--references={named}")
     assert lines[1] == f"references: captions as written, of {named}"
     assert read(out)["scores"]["CIDEr"] != found["scores"]["CIDEr"]
 
