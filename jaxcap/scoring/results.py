@@ -138,14 +138,14 @@ def _references(path: AnyPath, value: Any, keep_rejected: bool) -> ReferenceFile
         else:
             captions.setdefault(image, []).append(caption)
     _check_ids(path, annotations)
-    bare = frozenset(emptied) - captions.keys()
-    if any(left_out.values()):
-        _tell_left_out(path, left_out, len(annotations), len(bare))
+    bare = frozenset(image for image in emptied if image not in captions)
     if not captions:
         raise ValueError(
             f"{path}: every reference is marked as rejected or precanned; `keep_rejected=True` "
             "keeps them"
         )
+    if any(left_out.values()):
+        _tell_left_out(path, left_out, len(annotations), len(bare))
     if empty := sum(not caption.strip() for image in captions.values() for caption in image):
         warnings.warn(
             f"{path}: {empty} references are empty; they count as references without words, as in "

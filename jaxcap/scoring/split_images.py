@@ -118,7 +118,7 @@ class SplitImages:
         if self.data.vocabulary.of_characters:
             return "character"
         found = self._about.get("tokenizer", "ptb")
-        if found not in TOKENIZERS:
+        if not isinstance(found, str) or found not in TOKENIZERS:
             raise ValueError(
                 f"{self.data.folder}/{DATASET_FILE}: tokenizer is {quote(found)}, expected one of "
                 f"{', '.join(TOKENIZERS)}"
@@ -182,7 +182,7 @@ class SplitImages:
         source = f"word ids of {self.data.name if folder is None else folder / CAPTIONS_FILE}"
         if not knows_truth(self.data):
             texts = [text for image in captions.values() for text in image]
-            unknown = sum(UNK in text.split() for text in texts)
+            unknown = sum(UNK in text for text in texts)
             source += (
                 f", where rare words are {UNK} (in {unknown:,} of {len(texts):,} captions) and "
                 "long captions are cut: for scores that compare with published ones, give the "

@@ -45,6 +45,8 @@ def lack_spaces(captions: Iterable[str]) -> bool:
 
 def _share(text: str) -> float:
     """Give the share of such characters among the letters and marks of a text."""
+    if text.isascii() or not is_spaceless(text):
+        return 0.0
     spaceless = len(_SPACELESS.findall(text))
     letters = sum(character.isalpha() for character in _SPACELESS.sub("", text))
-    return spaceless / max(spaceless + letters, 1)
+    return spaceless / (spaceless + letters)
