@@ -95,7 +95,7 @@ class SplitImages:
 
     @cached_property
     def ids(self) -> dict[int, ImageId] | None:
-        """The id of each image in the source of the data, by row; None if they are not kept.
+        """The id of each image of the split in the source of the data; None if it keeps none.
 
         Raises:
             ValueError: the file with the ids in the data folder does not fit the split.
@@ -110,7 +110,7 @@ class SplitImages:
             )
         if len(set(map(_same, file.ids))) < count:
             raise ValueError(f"{path}: images has an id twice; prepare the data again")
-        return {row: file.ids[row] for row in self.rows.tolist()}
+        return dict(enumerate(file.ids))
 
     @cached_property
     def tokenizer(self) -> str:
@@ -250,8 +250,8 @@ class SplitImages:
         return read_references(self._own_path, keep_rejected=True)
 
     def _by_id(self, by_row: Mapping[int, _T]) -> dict[ImageId, _T]:
-        ids = self.ids
-        return {row if ids is None else ids[row]: value for row, value in by_row.items()}
+        ids = self.ids or {}
+        return {ids.get(row, row): value for row, value in by_row.items()}
 
     def _read(self, path: Path, file: ReferenceFile) -> dict[int, list[str]]:
         """Find the references of each row; a row whose references are all rejected has none."""
