@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jaxcap.files import AnyPath
@@ -22,7 +23,7 @@ from jaxcap.scoring.image_ids import ImageId, near_matches, read_id, show, some
 _RESULTS_FORM = '[{"image_id": 1, "caption": "a cat"}]'
 _REFERENCES_FORM = '{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}]}'
 # VizWiz's marks of annotations that its own evaluation passes over.
-_REJECTED = ("is_rejected", "is_precanned")
+_REJECTED: tuple[str, ...] = ("is_rejected", "is_precanned")
 _URLS = ("coco_url", "flickr_url", "vizwiz_url", "url")
 
 
@@ -69,17 +70,20 @@ def read_both(
 
     Args, errors: as for `read_results` and `read_references`.
     """
-    value, other = read_json_value(results), read_json_value(references)
-    if isinstance(value, dict) and "annotations" in value and isinstance(other, list):
-        raise ValueError(
-            f"`results` and `references` are swapped: {results} holds references "
-            f"({_count(value['annotations'])}) and {references} results ({_count(other)})"
-        )
+    value = read_json_value(results)
+    if isinstance(value, dict) and "annotations" in value and Path(references).is_file():
+        other = read_json_value(references)
+        if isinstance(other, list):
+            raise ValueError(
+                f"`results` and `references` are swapped: {results} holds references "
+                f"({_count(value['annotations'])}) and {references} results ({_count(other)})"
+            )
+    captions, other = _results(results, value), read_json_value(references)
     if isinstance(other, list):
         raise ValueError(
             f"{references}: is a list ({_count(other)}), expected references {_REFERENCES_FORM}"
         )
-    return _results(results, value), _references(references, other, keep_rejected)
+    return captions, _references(references, other, keep_rejected)
 
 
 def _results(path: AnyPath, value: Any) -> dict[ImageId, str]:
@@ -117,8 +121,8 @@ def _references(path: AnyPath, value: Any, keep_rejected: bool) -> ReferenceFile
     if not isinstance(value, dict) or not ("annotations" in value or "images" in value):
         found = quote(sorted(value)) if isinstance(value, dict) else type(value).__name__
         raise ValueError(f"{path}: holds {found}, expected the form {_REFERENCES_FORM}")
-    images, annotations = value.get("images"), value.get("annotations")
-    if not annotations and ("annotations" not in value or isinstance(annotations, list)):
+    images, annotations = value.get("images"), value.get("annotations", [])
+    if annotations == []:
         lists = f"lists {len(images):,} images" if isinstance(images, list) else "has no images"
         lacks = "annotations is empty" if "annotations" in value else "has no annotations"
         raise ValueError(
@@ -127,7 +131,7 @@ def _references(path: AnyPath, value: Any, keep_rejected: bool) -> ReferenceFile
         )
     captions: dict[ImageId, list[str]] = {}
     emptied: dict[ImageId, None] = {}
-    left_out = dict.fromkeys(_REJECTED, 0)
+    left_out: dict[str, int] = dict.fromkeys(_REJECTED, 0)
     for i, (_, image, caption) in enumerate(
         _entries(path, annotations, "annotations", _REFERENCES_FORM)
     ):
