@@ -135,7 +135,7 @@ def _references(path: AnyPath, value: Any, keep_rejected: bool) -> ReferenceFile
     for i, (_, image, caption) in enumerate(
         _entries(path, annotations, "annotations", _REFERENCES_FORM)
     ):
-        marks = [mark for mark in _REJECTED if annotations[i].get(mark) in (True, 1)]
+        marks = [mark for mark in _REJECTED if annotations[i].get(mark)]
         if marks and not keep_rejected:
             left_out[marks[0]] += 1
             emptied[image] = None
