@@ -65,6 +65,15 @@ class Validator:
                 warnings.warn(f"{cause}: it is not measured, only the loss is", stacklevel=2)
                 self._cider = None
 
+    @classmethod
+    def of(
+        cls, model: CaptionerConfig, data: Dataset, training: TrainingConfig
+    ) -> "Validator | None":
+        """Make it, or None if the data set has no validation split and nothing is to be scored."""
+        if "val" not in data.splits and not training.val_images:
+            return None
+        return cls(model, data, training)
+
     def __call__(self, params: Params) -> Validated:
         """Measure parameters, or those of K members on a first axis."""
         loss = self._loss(params)
