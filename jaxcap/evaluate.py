@@ -18,9 +18,12 @@ from jaxcap.commands.data import DATA_DIR, DATASET
 from jaxcap.commands.decoding import Decoding, read_decoding
 from jaxcap.commands.run import SEED
 from jaxcap.data.dataset import SPLITS
+from jaxcap.text.words import TOKENIZERS
 
 RESULTS = flags.DEFINE_string(
-    "results", None, 'Captions to score: [{"image_id": 1, "caption": "a cat"}].'
+    "results",
+    None,
+    'Captions to score: [{"image_id": 1, "caption": "a cat"}]. Image ids are integers or strings.',
 )
 CHECKPOINT = flags.DEFINE_list(
     "checkpoint",
@@ -31,15 +34,31 @@ REFERENCES = flags.DEFINE_string(
     "references",
     None,
     'References in COCO\'s format: {"annotations": [{"image_id": 1, "caption": "A cat."}]}. With '
-    "--checkpoint image ids are rows of the split's features, and the default is the file that "
-    "jaxcap.prepare wrote for the split, or else the captions that training reads.",
+    "--checkpoint image ids are those of the caption file that was prepared (rows of the split's "
+    "features in a data set that keeps no ids), and the default is the file that jaxcap.prepare "
+    "wrote for the split, or else the captions that training reads.",
+)
+KEEP_REJECTED = flags.DEFINE_bool(
+    "keep_rejected",
+    False,
+    "Score against the references, too, that VizWiz marks as rejected or precanned.",
+)
+TOKENIZER = flags.DEFINE_enum(
+    "tokenizer",
+    None,
+    list(TOKENIZERS),
+    "How captions and references are split into words: ptb, as COCO's evaluation does; space, at "
+    "spaces alone; or character, for languages written without spaces. The default is ptb with "
+    "--results, and that of the data set with --checkpoint.",
 )
 SPLIT = flags.DEFINE_enum("split", "val", SPLITS, "Split to caption.")
 NUM = flags.DEFINE_integer(
     "num", None, "Number of images, chosen at random with --seed; all by default.", lower_bound=1
 )
 OUTPUT = flags.DEFINE_string(
-    "output", None, "Write the captions to this file in COCO's results format."
+    "output",
+    None,
+    "Write the captions to this file in COCO's results format, with the image ids of the source.",
 )
 
 JAVA = flags.DEFINE_bool(
@@ -102,12 +121,17 @@ def _of_results() -> tuple[dict[str, Any], Any]:
             raise ValueError(f"--{name} needs --checkpoint, not --results")
     if not REFERENCES.value:
         raise ValueError("--results needs references to score against: give --references")
-    return {}, evaluate_results(RESULTS.value or "", REFERENCES.value, java=JAVA.value)
+    return {}, evaluate_results(
+        RESULTS.value or "",
+        REFERENCES.value,
+        java=JAVA.value,
+        tokenizer=TOKENIZER.value or "ptb",
+        keep_rejected=KEEP_REJECTED.value,
+    )
 
 
 def _of_checkpoints() -> tuple[dict[str, Any], Any]:
     """Caption and evaluate; returns a description of both for --json, and the evaluation."""
-    from jaxcap.scoring.results import write_results
     from jaxcap.scoring.split_images import SplitImages
     from jaxcap.trained import load_captioner
 
@@ -116,7 +140,7 @@ def _of_checkpoints() -> tuple[dict[str, Any], Any]:
     decoding = read_decoding(captioner.vocabulary)
     data = captioner.load_data(SPLIT.value, DATA_DIR.value, DATASET.value)
     images = SplitImages.choose(data, SPLIT.value, NUM.value, decoding.key)
-    references = images.references(REFERENCES.value)
+    references = images.references(REFERENCES.value, keep_rejected=KEEP_REJECTED.value)
     paths = [str(run.path) for run in captioner.runs]
     on = f"{len(images.rows):,} images of {SPLIT.value} of {data.name}"
     print(f"captioner: {', '.join(paths)}, on {on}")
@@ -124,10 +148,16 @@ def _of_checkpoints() -> tuple[dict[str, Any], Any]:
 
     captions = captioner.caption(images, **decoding._asdict())
     if output:
-        write_results(output, captions)
+        images.write_results(output, captions)
         print(f"wrote {output}")
     training = captioner.seen(data)
-    evaluation = images.evaluate(captions, references, training=training, java=JAVA.value)
+    evaluation = images.evaluate(
+        captions,
+        references,
+        training=training,
+        java=JAVA.value,
+        tokenizer=TOKENIZER.value,
+    )
     return {
         "checkpoints": paths,
         "data": data.name,

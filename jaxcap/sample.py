@@ -33,7 +33,6 @@ flags.adopt_module_key_flags(decoding_flags)
 def main() -> None:
     # Imported here to keep --help fast.
     from jaxcap.scenes import open_picture
-    from jaxcap.scoring.results import write_results
     from jaxcap.scoring.split_images import SplitImages, knows_truth
     from jaxcap.trained import load_captioner
 
@@ -48,7 +47,8 @@ def main() -> None:
     images = SplitImages.choose(data, SPLIT.value, NUM.value, decoding.key)
     captions = captioner.caption(images, **decoding._asdict())
     for row, sentences in images.spelled().items():
-        print(f"\n{SPLIT.value} {row}: {captions[row]}")
+        known = f" ({images.ids[row]})" if images.ids else ""
+        print(f"\n{SPLIT.value} {row}{known}: {captions[row]}")
         for sentence in sentences:
             print(f"    {sentence}")
     if knows_truth(data):
@@ -56,7 +56,7 @@ def main() -> None:
         print(f"\nclaims in the captions of all scenes of {SPLIT.value}:")
         print(every.truth(captioner.caption(every, **decoding._asdict())))
     if output:
-        write_results(output, captions)
+        images.write_results(output, captions)
         print(f"wrote {output}")
     if grid:
         from jaxcap.plots import caption_grid, save_figure

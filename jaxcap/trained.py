@@ -207,6 +207,8 @@ class TrainedCaptioner:
     ) -> Evaluation:
         """Caption a split and score the captions against its references.
 
+        Image ids are those of the source of the data, or rows if the data set keeps none.
+
         For other images or references, make `SplitImages` and pass the captions of `caption` to its
         `evaluate`.
 

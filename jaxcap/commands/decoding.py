@@ -13,6 +13,7 @@ from jaxcap.decoding.sampling import Sampling
 from jaxcap.decoding.strategy import Strategy
 from jaxcap.decoding.word_by_word import Greedy
 from jaxcap.text.vocabulary import UNK, Vocabulary
+from jaxcap.text.words import split_words
 
 BEAM = flags.DEFINE_integer("beam", 3, "Beams per image; 1 is greedy decoding.", lower_bound=1)
 LENGTH_NORM = flags.DEFINE_enum(
@@ -90,7 +91,7 @@ def read_decoding(vocabulary: Vocabulary) -> Decoding:
         vocabulary,
         forbidden=() if ALLOW_UNK.value else (UNK,),
         bad_endings=BAD_ENDINGS if FORBID_BAD_ENDINGS.value else (),
-        prefix=PREFIX.value.lower().split(),
+        prefix=split_words(PREFIX.value, "character" if vocabulary.of_characters else "space"),
         max_length=MAX_LENGTH.value,
         min_length=MIN_LENGTH.value,
         no_repeat_ngram=NO_REPEAT_NGRAM.value,

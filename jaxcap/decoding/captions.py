@@ -31,7 +31,7 @@ class Caption(NamedTuple):
     """A caption of an image."""
 
     sentence: str
-    """The words, without special tokens."""
+    """The words, without special tokens; characters of a script without spaces stand together."""
     nats: float
     """Log-probability of the sentence with `<END>` under the model, in nats; 0 is certain."""
 
@@ -215,7 +215,7 @@ def caption_images(
     if isinstance(strategy, Beam):
         strategy = replace(strategy, best_only=True)
     found = decode_images(captioners, features, strategy, rules=rules, key=key)
-    spell = captioners[0].vocabulary.decode
+    spell = captioners[0].vocabulary.sentence
     return [
         Caption(spell(ids), log_prob)
         for ids, log_prob in zip(

@@ -52,7 +52,8 @@ class CiderD:
         data: a data set; n-grams are weighed by how many of its training images have them.
 
     Raises:
-        ValueError: there is only one image, so that every score is 0.
+        ValueError: there is only one image, or all share their references, so that every score is
+            0.
     """
 
     def __init__(self, data: Dataset):
@@ -65,6 +66,11 @@ class CiderD:
             )
         references = references_of(split, images, data.vocabulary)
         self._scorer = Scorer(dict(zip(images.tolist(), references, strict=True)))
+        if cause := self._scorer.cider.zero:
+            raise ValueError(
+                f"`objective=cider` has nothing to learn from: CIDEr-D is 0 whatever the caption, "
+                f"for {cause} in `train`; train with `objective=likelihood`"
+            )
 
     def __call__(
         self, images: Int[np.ndarray, " C"], ids: Int[np.ndarray, "C T"]

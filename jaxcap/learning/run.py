@@ -48,6 +48,7 @@ class Run:
         checkpoints: those in the folder. A sweep's are of the member that was the best when they
             were written.
         captions: to train on, where they are not the training split of `data`.
+        validate: measures the parameters after every epoch, if anything does.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class Run:
     standings: Sequence[Standing]
     checkpoints: Checkpoints
     captions: Split | CaptionSet | None = None
+    validate: Validator | None = None
 
     @property
     def info(self) -> RunInfo:
@@ -135,15 +137,12 @@ class Run:
             OSError: the folder cannot be written.
         """
         training = self.info.training
-        validate = None
-        if "val" in self.data.splits or training.val_images:
-            validate = Validator(self.info.model, self.data, training)
         with ExitStack() as stack:
             if not self.is_sweep and self.iteration == 0:
                 self.checkpoints.save(self.learner.state, self.info, Validation())
             writers = self._writers(stack, tensorboard) if processes.is_first() else []
             captions = self.data.train if self.captions is None else self.captions
-            for progress in fit(*self.learner, captions, training, validate):
+            for progress in fit(*self.learner, captions, training, self.validate):
                 self.learner = self.learner._replace(state=progress.state)
                 improved = self._note(progress, writers)
                 ended = progress.iteration == progress.num_iterations
@@ -237,12 +236,14 @@ def open_run(
     layout = Layout.of(data.train.captions)
     check_start(folder, info, layout, start)
     params = None if resume or init_from is None else initial_params(init_from, info)
+    # What these refuse must be told before an old run is deleted.
+    validate = Validator.of(model, data, training)
+    key = split_seed(seed).state_key
+    learner = make_learner(model, training, data, key, params=params)
     with opened(folder, start) as checkpoints:
-        key = split_seed(seed).state_key
-        learner = make_learner(model, training, data, key, params=params)
         if layout is not None:
             learner = learner._replace(state=layout.place(learner.state))
-        run = Run(folder, data, learner, [Standing(info)], checkpoints)
+        run = Run(folder, data, learner, [Standing(info)], checkpoints, validate=validate)
         if resume:
             _resume(run)
         record(run, start)

@@ -29,6 +29,7 @@ from jaxcap.learning.optimiser import Hyper
 from jaxcap.learning.run import Run, opened, record
 from jaxcap.learning.standing import Standing
 from jaxcap.learning.start import Start, initial_params
+from jaxcap.learning.validation import Validator
 from jaxcap.nn.captioner import CaptionerConfig, Params
 
 SWEPT = Hyper._fields
@@ -216,9 +217,10 @@ def open_sweep(
         for member in members
     ]
     standings[0].info.to_json()  # Refuses a cell that no checkpoint can name.
+    validate = Validator.of(model, data, training)
     with opened(folder, start) as checkpoints:
         captions = member_captions(members, data)
-        run = Run(folder, data, learner, standings, checkpoints, captions)
+        run = Run(folder, data, learner, standings, checkpoints, captions, validate)
         record(run, start)
         yield run
 

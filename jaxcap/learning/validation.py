@@ -1,5 +1,6 @@
 """Measures on the validation split after every epoch: the loss, and CIDEr-D of greedy captions."""
 
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -31,10 +32,13 @@ class Validator:
         model: shape of the captioner.
         data: a data set with the split `val`. Where the training split is laid out over devices,
             parameters are expected to be, too.
-        training: `val_captions` are measured, and `val_images` scored, if any.
+        training: `val_captions` are measured, and `val_images` scored, if any. They are not scored
+            if CIDEr-D is 0 whatever the captions, as all of them share their references; a warning
+            says so.
 
     Raises:
-        ValueError: a single image is to be scored, whose CIDEr-D would be 0 whatever the caption.
+        ValueError: a single image is to be scored, or CIDEr-D is to rank checkpoints and is 0
+            whatever the captions.
     """
 
     def __init__(self, model: CaptionerConfig, data: Dataset, training: TrainingConfig):
@@ -51,6 +55,24 @@ class Validator:
         self._cider = None
         if training.val_images:
             self._cider = ValidationCider(model, data, training.val_images)
+            if self._cider.zero:
+                cause = f"CIDEr-D is 0 whatever the captions, for {self._cider.zero} in `val`"
+                if training.best_by == "cider":
+                    raise ValueError(
+                        f"`best_by=cider` cannot tell the best checkpoint: {cause}; rank them by "
+                        "`best_by=loss`"
+                    )
+                warnings.warn(f"{cause}: it is not measured, only the loss is", stacklevel=2)
+                self._cider = None
+
+    @classmethod
+    def of(
+        cls, model: CaptionerConfig, data: Dataset, training: TrainingConfig
+    ) -> "Validator | None":
+        """Make it, or None if the data set has no validation split and nothing is to be scored."""
+        if "val" not in data.splits and not training.val_images:
+            return None
+        return cls(model, data, training)
 
     def __call__(self, params: Params) -> Validated:
         """Measure parameters, or those of K members on a first axis."""
@@ -81,6 +103,9 @@ class ValidationCider:
         data: a data set with the split `val`.
         num: validation images to score; all if there are no more.
 
+    Attributes:
+        zero: why every score is 0 whatever the caption, as a part of a sentence; else empty.
+
     Raises:
         ValueError: that is only one image, whose score would be 0 whatever the caption.
     """
@@ -95,7 +120,9 @@ class ValidationCider:
             )
         self._images = data.val.images.at(jnp.asarray(images))
         references = references_of(data.val, images, data.vocabulary)
-        self._scorer = Scorer(dict(enumerate(references)))
+        tokenizer = "character" if data.vocabulary.of_characters else "ptb"
+        self._scorer = Scorer(dict(enumerate(references)), tokenizer)
+        self.zero = self._scorer.cider.zero
 
     def __call__(self, params: Params) -> float:
         """Give the mean CIDEr-D of the images, from 0 to 10."""

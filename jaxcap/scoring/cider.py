@@ -30,6 +30,9 @@ class CiderD:
     Args:
         references: the references of N images. With one image every score is 0, as log(1 / 1) is.
         sigma: scale of the penalty on differences in length, in words.
+
+    Attributes:
+        zero: why every score is 0 whatever the caption, as a part of a sentence; else empty.
     """
 
     def __init__(self, references: References, sigma: float = 6.0) -> None:
@@ -40,6 +43,7 @@ class CiderD:
             for n in range(1, len(references.index.counted.orders) + 1)
         ]
         self._vectors = self._vectors_of(references.index.counted)
+        self.zero = "" if any(idf.any() for idf in self._idf) else self._why_zero()
 
     def __call__(
         self, candidates: Counted, images: Int64[np.ndarray, " C"] | None = None
@@ -80,6 +84,13 @@ class CiderD:
         cosines *= np.exp(-(difference**2) / (2 * self.sigma**2))
         sums = sum_at(candidate, cosines, len(images))
         return 10 * sums / len(self._vectors) / (first[images + 1] - first[images])
+
+    def _why_zero(self) -> str:
+        if len(self.references) == 1:
+            return "there is only a single image"
+        if not any(self.references.sentences):
+            return "no reference has a word"
+        return f"all {len(self.references):,} images share their references"
 
     def _vectors_of(self, counted: Counted) -> list[_Vectors]:
         vectors = []

@@ -1,6 +1,5 @@
 """Evaluation of a set of captions by all metrics, as a table and as JSON."""
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from jaxcap.files import AnyPath
 from jaxcap.scenes import TruthReport
 from jaxcap.scoring.diversity import Diversity, diversity, warn_of_one_caption
 from jaxcap.scoring.java import java_scores
-from jaxcap.scoring.results import match, read_references, read_results
+from jaxcap.scoring.results import match, read_both
 from jaxcap.scoring.scores import ImageScores, Scorer, Scores
-from jaxcap.text.tokenizer import tokenize
+from jaxcap.scoring.tokens import warn_without_spaces
 
 _NAMES = {
     "BLEU-1": "bleu_1",
@@ -38,6 +37,7 @@ class Evaluation:
     diversity: Diversity
     notes: Sequence[str]  # for each score that is left out, a sentence with the reason
     urls: Mapping[Any, str]  # URLs of pictures, if known
+    tokenizer: str = "ptb"  # how captions were split into words
     truth: TruthReport | None = None  # None unless the pictures are scenes
 
     def named_scores(self) -> dict[str, float]:
@@ -56,6 +56,8 @@ class Evaluation:
             f"{'words':<10}{varied.vocabulary:,} different; "
             f"distinct-1 {varied.distinct_1:.4f}, distinct-2 {varied.distinct_2:.4f}",
         ]
+        if self.tokenizer != "ptb":
+            rows.append(f"{'tokenizer':<10}{self.tokenizer}")
         if varied.novel is not None:
             rows.append(f"{'novel':<10}{varied.novel:.1%} of the captions")
         if self.truth is not None:
@@ -73,6 +75,7 @@ class Evaluation:
         )
         return {
             "scores": self.named_scores(),
+            "tokenizer": self.tokenizer,
             "diversity": asdict(self.diversity),
             "truth": None if self.truth is None else _truth_as_json(self.truth),
             "left_out": list(self.notes),
@@ -96,7 +99,7 @@ def evaluate(
     java: bool = True,
     training: Iterable[str] | None = None,
     urls: Mapping[Any, str] | None = None,
-    truth: TruthReport | None = None,
+    tokenizer: str = "ptb",
 ) -> Evaluation:
     """Score captions and measure their diversity.
 
@@ -106,38 +109,50 @@ def evaluate(
         java: also compute METEOR and SPICE, if Java and their programs are installed.
         training: the training captions of the captioner, to count the novel captions.
         urls: URLs of pictures.
-        truth: report on the claims of the captions, if the pictures are scenes.
+        tokenizer: how captions are split into words: "ptb" as the reference scorer does, "space",
+            or "character" for languages written without spaces. METEOR and SPICE read the words
+            with spaces between them; SPICE, which parses English, is left out for "character".
 
     Raises:
         ValueError: captions and references have different images, or an image has no reference.
     """
-    scorer = Scorer(references)
+    scorer = Scorer(references, tokenizer)
     scores, images = scorer.score_images(captions)
-    words = [tokenize(captions[image]) for image in references]
-    seen = None if training is None else [tokenize(sentence) for sentence in training]
+    warn_without_spaces(
+        captions.values(), (text for texts in references.values() for text in texts), tokenizer
+    )
+    words = [scorer.split(captions[image]) for image in references]
+    seen = None if training is None else [scorer.split(sentence) for sentence in training]
     varied = diversity(words, seen)
     warn_of_one_caption([" ".join(caption) for caption in words])
-    if len(references) == 1:
-        warnings.warn(
-            "CIDEr of a single image is 0 for every caption: score two or more images",
-            stacklevel=2,
-        )
     by_java, notes = {}, []
     if java:
-        by_java, notes = java_scores(words, scorer.references.by_image())
+        names = ("METEOR",) if tokenizer == "character" else ("METEOR", "SPICE")
+        by_java, notes = java_scores(words, scorer.references.by_image(), names)
+    if java and tokenizer == "character":
+        notes = [*notes, "SPICE is left out: it parses English, which characters are not"]
     return Evaluation(
-        captions, references, scores, images, by_java, varied, notes, urls or {}, truth
+        captions, references, scores, images, by_java, varied, notes, urls or {}, tokenizer
     )
 
 
-def evaluate_results(results: AnyPath, references: AnyPath, *, java: bool = True) -> Evaluation:
+def evaluate_results(
+    results: AnyPath,
+    references: AnyPath,
+    *,
+    java: bool = True,
+    tokenizer: str = "ptb",
+    keep_rejected: bool = False,
+) -> Evaluation:
     """Score a file of results against a file of references, in COCO's forms.
 
     Args:
         results: `[{"image_id": 1, "caption": "a cat"}, ...]`.
         references: `{"annotations": [{"image_id": 1, "caption": "A cat."}, ...]}`; images without a
-            caption in `results` are left out.
+            caption in `results` are left out. Image ids are integers or strings.
         java: also compute METEOR and SPICE, if Java and their programs are installed.
+        tokenizer: as for `evaluate`.
+        keep_rejected: keep references that VizWiz marks as rejected or precanned.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -145,9 +160,9 @@ def evaluate_results(results: AnyPath, references: AnyPath, *, java: bool = True
             names the entry.
     """
     results, references = Path(results).expanduser(), Path(references).expanduser()
-    captions, file = read_results(results), read_references(references)
-    matched = match(captions, file.captions, results, references)
-    return evaluate(captions, matched, java=java, urls=file.urls)
+    captions, file = read_both(results, references, keep_rejected=keep_rejected)
+    matched = match(captions, file, results, references)
+    return evaluate(captions, matched, java=java, urls=file.urls, tokenizer=tokenizer)
 
 
 def _truth_as_json(truth: TruthReport) -> dict[str, Any]:

@@ -23,21 +23,25 @@ METEOR_MEMORY, SPICE_MEMORY = 2 * GIB, 8 * GIB
 
 
 def java_scores(
-    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+    candidates: Sequence[Sequence[str]],
+    references: Sequence[Sequence[Sequence[str]]],
+    names: Sequence[str] = ("METEOR", "SPICE"),
 ) -> tuple[dict[str, float], list[str]]:
     """Compute METEOR and SPICE, or say why not.
 
     Args:
         candidates: N candidates, each a list of words.
         references: the references of each candidate, each a list of words.
+        names: those of the two to compute.
 
     Returns:
         The scores by name, and a sentence for each score that is left out.
     """
     scores, notes = {}, []
-    for name, scorer in (("METEOR", meteor), ("SPICE", spice)):
+    scorers = {"METEOR": meteor, "SPICE": spice}
+    for name in names:
         try:
-            scores[name] = scorer(candidates, references)
+            scores[name] = scorers[name](candidates, references)
         except LeftOut as reason:
             notes.append(f"{name} is left out: {reason}")
     return scores, notes

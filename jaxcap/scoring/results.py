@@ -2,54 +2,109 @@
 
 Results are a list `[{"image_id": 1, "caption": "a cat"}, ...]`, one entry per image. References are
 an object `{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}, ...]}`, any number per
-image. A fault that would change a score is a ValueError that names the file and the entry. A fault
-that does not is one warning with a count.
+image. Image ids are integers or strings. A fault that would change a score is a ValueError that
+names the file and the entry. A fault that does not is one warning with a count.
 """
 
 import json
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jaxcap.files import AnyPath
 from jaxcap.files.json import read_json_value
 from jaxcap.files.text import LONGEST_CAPTION, quote, too_long
 from jaxcap.files.whole import replacing
+from jaxcap.scoring.image_ids import ImageId, near_matches, read_id, show, some
 
 _RESULTS_FORM = '[{"image_id": 1, "caption": "a cat"}]'
 _REFERENCES_FORM = '{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}]}'
+# VizWiz's marks of annotations that its own evaluation passes over.
+_REJECTED: tuple[str, ...] = ("is_rejected", "is_precanned")
+_URLS = ("coco_url", "flickr_url", "vizwiz_url", "url")
 
 
 @dataclass(frozen=True)
 class ReferenceFile:
     """Contents of a file of references."""
 
-    captions: dict[int, list[str]]  # by image, at least one each
-    urls: dict[int, str]  # by image, if given
-    names: dict[int, str]  # names of the images' files, if given
+    captions: dict[ImageId, list[str]]  # by image, at least one each
+    urls: dict[ImageId, str]  # by image, if given
+    names: dict[ImageId, str]  # names of the images' files, if given
+    ids: tuple[ImageId, ...] = ()  # of the entries of `images`, in order and as written
+    emptied: frozenset[ImageId] = frozenset()  # images all of whose references are left out
 
 
-def read_results(path: AnyPath) -> dict[int, str]:
+def read_results(path: AnyPath) -> dict[ImageId, str]:
     """Read one caption for each image.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file has another form, is empty, or has an image twice.
     """
-    value = read_json_value(path)
+    return _results(path, read_json_value(path))
+
+
+def read_references(path: AnyPath, *, keep_rejected: bool = False) -> ReferenceFile:
+    """Read the references of each image.
+
+    Args:
+        path: the file.
+        keep_rejected: keep the annotations that VizWiz marks as rejected or precanned, which its
+            own evaluation leaves out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file has another form, is empty, or has an annotation id twice.
+    """
+    return _references(path, read_json_value(path), keep_rejected)
+
+
+def read_both(
+    results: AnyPath, references: AnyPath, *, keep_rejected: bool = False
+) -> tuple[dict[ImageId, str], ReferenceFile]:
+    """Read results and references, and say so if the two are swapped.
+
+    Args, errors: as for `read_results` and `read_references`.
+    """
+    value = read_json_value(results)
+    if isinstance(value, dict) and "annotations" in value and Path(references).is_file():
+        other = read_json_value(references)
+        if isinstance(other, list):
+            raise ValueError(
+                f"`results` and `references` are swapped: {results} holds references "
+                f"({_count(value['annotations'])}) and {references} results ({_count(other)})"
+            )
+    captions, other = _results(results, value), read_json_value(references)
+    if isinstance(other, list):
+        raise ValueError(
+            f"{references}: is a list ({_count(other)}), expected references {_REFERENCES_FORM}"
+        )
+    return captions, _references(references, other, keep_rejected)
+
+
+def _results(path: AnyPath, value: Any) -> dict[ImageId, str]:
     if isinstance(value, dict) and "annotations" in value:
         raise ValueError(
-            f"{path}: is a file of references, expected results {_RESULTS_FORM}; "
-            "did you swap `results` and `references`?"
+            f"{path}: is a file of references ({_count(value['annotations'])}), expected results "
+            f"{_RESULTS_FORM}; did you swap `results` and `references`?"
         )
-    captions: dict[int, str] = {}
+    captions: dict[ImageId, str] = {}
+    repeated = []
     for where, image, caption in _entries(path, value, "", _RESULTS_FORM):
         if image in captions:
-            raise ValueError(
-                f"{path}: {where} is the second caption of image {image}, expected one per image"
-            )
-        captions[image] = caption
+            repeated.append((where, image))
+        captions.setdefault(image, caption)
+    if repeated:
+        where, image = repeated[0]
+        raise ValueError(
+            f"{path}: {where} is the second caption of image {show(image)}, expected one per "
+            f"image; it holds {_count(value)}: keep one caption of each, or give the file in the "
+            f"form {_REFERENCES_FORM} as `references` if these are references"
+        )
     if not captions:
         raise ValueError(f"{path}: holds no captions, expected the form {_RESULTS_FORM}")
     if empty := sum(not caption.strip() for caption in captions.values()):
@@ -57,41 +112,55 @@ def read_results(path: AnyPath) -> dict[int, str]:
     return captions
 
 
-def read_references(path: AnyPath) -> ReferenceFile:
-    """Read the references of each image.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file has another form, is empty, or has an annotation id twice.
-    """
-    value = read_json_value(path)
+def _references(path: AnyPath, value: Any, keep_rejected: bool) -> ReferenceFile:
     if isinstance(value, list):
         raise ValueError(
-            f"{path}: is a file of results, expected references {_REFERENCES_FORM}; "
-            "did you swap `results` and `references`?"
+            f"{path}: is a list, as a file of results is ({_count(value)}), expected references "
+            f"{_REFERENCES_FORM}; did you swap `results` and `references`?"
         )
-    if not isinstance(value, dict) or "annotations" not in value:
+    if not isinstance(value, dict) or not ("annotations" in value or "images" in value):
         found = quote(sorted(value)) if isinstance(value, dict) else type(value).__name__
         raise ValueError(f"{path}: holds {found}, expected the form {_REFERENCES_FORM}")
-    annotations = value["annotations"]
-    captions: dict[int, list[str]] = {}
-    for _, image, caption in _entries(path, annotations, "annotations", _REFERENCES_FORM):
-        captions.setdefault(image, []).append(caption)
-    if not captions:
-        raise ValueError(f"{path}: annotations is empty, expected the form {_REFERENCES_FORM}")
+    images, annotations = value.get("images"), value.get("annotations", [])
+    if annotations == []:
+        lists = f"lists {len(images):,} images" if isinstance(images, list) else "has no images"
+        lacks = "annotations is empty" if "annotations" in value else "has no annotations"
+        raise ValueError(
+            f"{path}: {lists} and {lacks}, so it holds no references to score against, as the "
+            f"test sets of challenges do; expected the form {_REFERENCES_FORM}"
+        )
+    captions: dict[ImageId, list[str]] = {}
+    emptied: dict[ImageId, None] = {}
+    left_out: dict[str, int] = dict.fromkeys(_REJECTED, 0)
+    for i, (_, image, caption) in enumerate(
+        _entries(path, annotations, "annotations", _REFERENCES_FORM)
+    ):
+        marks = [mark for mark in _REJECTED if annotations[i].get(mark)]
+        if marks and not keep_rejected:
+            left_out[marks[0]] += 1
+            emptied[image] = None
+        else:
+            captions.setdefault(image, []).append(caption)
     _check_ids(path, annotations)
+    bare = frozenset(image for image in emptied if image not in captions)
+    if not captions:
+        raise ValueError(
+            f"{path}: every reference is marked as rejected or precanned; `keep_rejected=True` "
+            "keeps them"
+        )
+    if any(left_out.values()):
+        _tell_left_out(path, left_out, len(annotations), len(bare))
     if empty := sum(not caption.strip() for image in captions.values() for caption in image):
         warnings.warn(
             f"{path}: {empty} references are empty; they count as references without words, as in "
             "the reference scorer",
             stacklevel=2,
         )
-    images = value.get("images")
-    urls = _texts(images, ("coco_url", "flickr_url", "url"))
-    return ReferenceFile(captions, urls, _texts(images, ("file_name",)))
+    urls, names = (_texts(images, fields) for fields in (_URLS, ("file_name",)))
+    return ReferenceFile(captions, urls, names, _ids(images), bare)
 
 
-def write_results(path: AnyPath, captions: Mapping[int, str]) -> None:
+def write_results(path: AnyPath, captions: Mapping[ImageId, str]) -> None:
     """Write one caption for each image, in the form that `read_results` reads."""
     entries = [{"image_id": image, "caption": caption} for image, caption in captions.items()]
     with replacing(path) as partial:
@@ -99,11 +168,11 @@ def write_results(path: AnyPath, captions: Mapping[int, str]) -> None:
 
 
 def match(
-    captions: dict[int, str],
-    references: dict[int, list[str]],
+    captions: dict[ImageId, str],
+    references: ReferenceFile,
     results_path: AnyPath,
     path: AnyPath,
-) -> dict[int, list[str]]:
+) -> dict[ImageId, list[str]]:
     """Find the references of the images that have a caption, in the order of the captions.
 
     Captions of images without references are removed from `captions`, with a warning.
@@ -117,36 +186,52 @@ def match(
     Raises:
         ValueError: no image has a caption and a reference.
     """
-    lacking = [image for image in captions if image not in references]
+    known = references.captions
+    lacking = [image for image in captions if image not in known]
+    unknown = [image for image in lacking if image not in references.emptied]
+    free = [image for image in known if image not in captions]
+    near = near_matches(unknown, free, references.names) if unknown else ""
+    if 0 in unknown and captions.keys() == set(range(len(captions))):
+        near = "; their images are numbered from 0, like the rows of a data set that keeps no ids"
     if len(lacking) == len(captions):
         raise ValueError(
-            f"no image of {results_path} has a reference in {path}: the captions are of the images "
-            f"{_some(captions)} and the references of {_some(references)}"
+            f"no image of {results_path} has a reference in {path}: the captions are of "
+            f"{len(captions):,} images, {some(captions)}, and the references of {len(known):,}, "
+            f"{some(known)}{near}"
         )
     for image in lacking:
         del captions[image]
     if lacking:
         warnings.warn(
             f"{results_path}: {len(lacking)} captions of images without references are left out, "
-            f"first image {lacking[0]}",
+            f"first image {show(lacking[0])}{near}",
             stacklevel=2,
         )
-    if missing := len(references.keys() - captions.keys()):
-        first = next(image for image in references if image not in captions)
+    if free:
         warnings.warn(
-            f"{results_path}: {missing} of the {len(references)} images with references have no "
-            f"caption, first image {first}; the scores are those of the other {len(captions)}",
+            f"{results_path}: {len(free)} of the {len(known)} images with references have no "
+            f"caption, first image {show(free[0])}; the scores are those of the other "
+            f"{len(captions)}",
             stacklevel=2,
         )
-    return {image: references[image] for image in captions}
+    return {image: known[image] for image in captions}
 
 
-def _entries(path: AnyPath, value: Any, name: str, form: str) -> Iterator[tuple[str, int, str]]:
+def _tell_left_out(path: AnyPath, counts: Mapping[str, int], whole: int, bare: int) -> None:
+    kinds = [f"{count} {name.removeprefix('is_')}" for name, count in counts.items() if count]
+    gone = f", and {bare} images have none left" if bare else ""
+    warnings.warn(
+        f"{path}: {sum(counts.values())} of {whole} references are left out ({', '.join(kinds)}), "
+        f"as VizWiz's own evaluation does{gone}; `keep_rejected=True` keeps them",
+        stacklevel=3,
+    )
+
+
+def _entries(path: AnyPath, value: Any, name: str, form: str) -> Iterator[tuple[str, ImageId, str]]:
     """Iterate over the place, image and caption of each entry."""
     if not isinstance(value, list):
         found = type(value).__name__
         raise ValueError(f"{path}: {name or 'it'} is a {found}, expected the form {form}")
-    texts = 0
     for i, entry in enumerate(value):
         where = f"{name}[{i}]" if name else f"entry {i}"
         if not isinstance(entry, dict):
@@ -156,21 +241,20 @@ def _entries(path: AnyPath, value: Any, name: str, form: str) -> Iterator[tuple[
                 raise ValueError(
                     f"{path}: {where} has no {field}, only {quote(sorted(entry))}; expected {form}"
                 )
-        image, caption = entry["image_id"], entry["caption"]
-        if isinstance(image, str) and len(image) < 20 and image.isascii() and image.isdigit():
-            texts += 1
-            image = int(image)
-        if not isinstance(image, int) or isinstance(image, bool):
-            raise ValueError(f"{path}: {where} has image_id {quote(image)}, expected an integer")
+        image, caption = read_id(entry["image_id"], f"{path}: {where}"), entry["caption"]
         if not isinstance(caption, str):
             raise ValueError(f"{path}: {where} has caption {quote(caption)}, expected a string")
         if len(caption) > LONGEST_CAPTION:
             raise too_long(caption, f"{path}: {where}")
         yield where, image, caption
-    if texts:
-        warnings.warn(
-            f"{path}: {texts} image ids are strings of digits and are read as numbers", stacklevel=3
-        )
+
+
+def _count(entries: Any) -> str:
+    """Count entries and their images, for messages."""
+    if not isinstance(entries, list):
+        return f"a {type(entries).__name__}"
+    images = {str(entry.get("image_id")) for entry in entries if isinstance(entry, dict)}
+    return f"{len(entries):,} captions of {len(images):,} images"
 
 
 def _check_ids(path: AnyPath, annotations: list[dict[str, Any]]) -> None:
@@ -184,17 +268,22 @@ def _check_ids(path: AnyPath, annotations: list[dict[str, Any]]) -> None:
             )
 
 
-def _texts(images: Any, fields: tuple[str, ...]) -> dict[int, str]:
+def _listed(images: Any) -> Iterator[tuple[ImageId, dict[str, Any]]]:
+    for image in images if isinstance(images, list) else []:
+        if isinstance(image, dict):
+            with suppress(ValueError):
+                yield read_id(image.get("id"), ""), image
+
+
+def _ids(images: Any) -> tuple[ImageId, ...]:
+    return tuple(image["id"] for _, image in _listed(images))
+
+
+def _texts(images: Any, fields: tuple[str, ...]) -> dict[ImageId, str]:
     """Find the first of some fields that each image has; images without any are left out."""
     found = {}
-    for image in images if isinstance(images, list) else []:
-        if isinstance(image, dict) and isinstance(image.get("id"), int):
-            text = next((image[field] for field in fields if image.get(field)), None)
-            if isinstance(text, str):
-                found[image["id"]] = text
+    for number, image in _listed(images):
+        text = next((image[field] for field in fields if image.get(field)), None)
+        if isinstance(text, str):
+            found[number] = text
     return found
-
-
-def _some(images: dict[int, Any]) -> str:
-    first = ", ".join(map(str, list(images)[:3]))
-    return first if len(images) <= 3 else f"{first} and {len(images) - 3} more"

@@ -1,5 +1,6 @@
 """The scores that need only Python: BLEU, ROUGE-L and CIDEr-D."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from jaxcap.scoring.bleu import bleu
 from jaxcap.scoring.cider import CiderD
 from jaxcap.scoring.references import References
 from jaxcap.scoring.rouge import rouge_l
-from jaxcap.text.tokenizer import tokenize
+from jaxcap.scoring.tokens import word_splitter
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,23 @@ class Scorer:
     Args:
         references: references of each image, as people write them; image ids are any hashable
             values.
+        tokenizer: how captions are split into words: "ptb" as the reference scorer does, "space",
+            or "character" for languages written without spaces.
 
     Raises:
-        ValueError: there is no image, or an image has no reference.
+        ValueError: there is no image, or an image has no reference, or no such tokenizer.
     """
 
-    def __init__(self, references: Mapping[Any, Sequence[str]]) -> None:
+    def __init__(self, references: Mapping[Any, Sequence[str]], tokenizer: str = "ptb") -> None:
         for image, sentences in references.items():
             if isinstance(sentences, str):
                 raise ValueError(f"the references of image {image} are one string, expected a list")
             if not sentences:
                 raise ValueError(f"image {image} has no reference, expected at least one")
         self.image_ids = tuple(references)
+        self.split = word_splitter(tokenizer)
         self.references = References(
-            [[tokenize(sentence) for sentence in references[image]] for image in references]
+            [[self.split(sentence) for sentence in references[image]] for image in references]
         )
         self.cider = CiderD(self.references)
         self._places = {image: place for place, image in enumerate(self.image_ids)}
@@ -77,9 +81,19 @@ class Scorer:
         return self.score_images(candidates)[0]
 
     def score_images(self, candidates: Mapping[Any, str]) -> tuple[Scores, ImageScores]:
-        """Score as `score` does, and each image separately too."""
+        """Score as `score` does, and each image separately too.
+
+        Warns if CIDEr is 0 whatever the captions.
+        """
         self._check_images(candidates)
-        words = [tokenize(candidates[image]) for image in self.image_ids]
+        if self.cider.zero:
+            remedy = "score two or more images"
+            if len(self.references) > 1:
+                remedy = "give each image its own references, or go by BLEU and ROUGE-L"
+            warnings.warn(
+                f"CIDEr is 0 whatever the captions, for {self.cider.zero}: {remedy}", stacklevel=3
+            )
+        words = [self.split(candidates[image]) for image in self.image_ids]
         counted = self.references.index.count(words)
         blues = bleu(counted, self.references)
         images = ImageScores(
@@ -106,7 +120,7 @@ class Scorer:
             raise ValueError(
                 f"image {unknown[0]} is not one of the {len(self._places)} images with references"
             )
-        counted = self.references.index.count([tokenize(caption) for caption in captions])
+        counted = self.references.index.count(list(map(self.split, captions)))
         return self.cider(counted, np.array([self._places[i] for i in images], np.int64))
 
     def _check_images(self, candidates: Mapping[Any, str]) -> None:
@@ -120,14 +134,19 @@ class Scorer:
                 )
 
 
-def score(candidates: Mapping[Any, str], references: Mapping[Any, Sequence[str]]) -> Scores:
+def score(
+    candidates: Mapping[Any, str],
+    references: Mapping[Any, Sequence[str]],
+    tokenizer: str = "ptb",
+) -> Scores:
     """Score captions as COCO's evaluation does, tokenizer included.
 
     Args:
         candidates: one caption for each image, a sentence.
         references: references of each image, as people write them.
+        tokenizer: how both are split into words, as for `Scorer`.
 
     Raises:
         ValueError: the two have different images, or an image has no reference.
     """
-    return Scorer(references).score(candidates)
+    return Scorer(references, tokenizer).score(candidates)

@@ -72,11 +72,12 @@ def write_sheet(evaluation: Evaluation, path: AnyPath, num: int = 20) -> None:
 
 def _article(evaluation: Evaluation, place: int) -> str:
     image = evaluation.images.image_ids[place]
-    picture = _picture(evaluation.urls.get(image, ""), f"image {image}")
+    name = escape(f"image {image}")
+    picture = _picture(evaluation.urls.get(image, ""), name)
     references = "".join(f"<li>{escape(text)}</li>" for text in evaluation.references[image])
     return (
         f"<article>{picture}<div><b>{escape(evaluation.captions[image]) or '(empty)'}</b>"
-        f"<br>image {image}, CIDEr {evaluation.images.cider[place]:.3f}"
+        f"<br>{name}, CIDEr {evaluation.images.cider[place]:.3f}"
         f"<ul>{references}</ul></div></article>"
     )
 

@@ -6,27 +6,32 @@ and long captions are cut. Comparable scores need the captions as people wrote t
 """
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import jax
 import numpy as np
 from jaxtyping import Array, Int
 
-from jaxcap.data.coco_writing import CAPTIONS_FILE, references_file
+from jaxcap.data.coco_writing import CAPTIONS_FILE, DATASET_FILE, references_file
 from jaxcap.data.dataset import Dataset, Split, choose_images, references_of
 from jaxcap.data.image import Image
 from jaxcap.files import AnyPath
+from jaxcap.files.json import read_json
+from jaxcap.files.text import quote
 from jaxcap.scenes import TruthReport, scene_of_url, truth_report
 from jaxcap.scoring.evaluation import Evaluation, evaluate
-from jaxcap.scoring.results import read_references
-from jaxcap.text.vocabulary import UNK, Vocabulary
-from jaxcap.text.words import split_words
+from jaxcap.scoring.image_ids import ImageId, near_matches, read_id, show
+from jaxcap.scoring.results import ReferenceFile, read_references, write_results
+from jaxcap.text.vocabulary import UNK
+from jaxcap.text.words import TOKENIZERS
 
-_NUM_SPECIAL = 4
+_T = TypeVar("_T")
 
 
 class SplitReferences(NamedTuple):
@@ -88,17 +93,77 @@ class SplitImages:
             return {}
         return {row: bytes(urls[row]).decode("utf-8", "replace") for row in self.rows.tolist()}
 
+    @cached_property
+    def ids(self) -> dict[int, ImageId] | None:
+        """The id of each image of the split in the source of the data; None if it keeps none.
+
+        Raises:
+            ValueError: the file with the ids in the data folder does not fit the split.
+        """
+        if not self._about.get("image_ids") or (file := self._own) is None:
+            return None
+        path, count = self._own_path, self.data.splits[self.split].num_images
+        if len(file.ids) != count:
+            raise ValueError(
+                f"{path}: images has {len(file.ids)} entries with an id, expected {count}, one a "
+                "row of the features; prepare the data again"
+            )
+        if len(set(map(_same, file.ids))) < count:
+            raise ValueError(f"{path}: images has an id twice; prepare the data again")
+        return dict(enumerate(file.ids))
+
+    @cached_property
+    def tokenizer(self) -> str:
+        """How captions of the data set are split into words when they are scored."""
+        if self.data.vocabulary.of_characters:
+            return "character"
+        found = self._about.get("tokenizer", "ptb")
+        if not isinstance(found, str) or found not in TOKENIZERS:
+            raise ValueError(
+                f"{self.data.folder}/{DATASET_FILE}: tokenizer is {quote(found)}, expected one of "
+                f"{', '.join(TOKENIZERS)}"
+            )
+        return found
+
     def spelled(self) -> dict[int, list[str]]:
         """Convert the word ids of each image to its captions, each caption once."""
         sentences = references_of(self.data.splits[self.split], self.rows, self.data.vocabulary)
-        return dict(zip(self.rows.tolist(), sentences, strict=True))
+        written = self.data.vocabulary.written
+        found = [list(map(written, captions)) for captions in sentences]
+        return dict(zip(self.rows.tolist(), found, strict=True))
 
-    def references(self, file: AnyPath | None = None) -> SplitReferences:
+    def write_results(self, path: AnyPath, captions: Mapping[int, str]) -> None:
+        """Write captions in COCO's results form, with the image ids of the data's source.
+
+        Warns if the data set keeps no ids, and writes the rows.
+
+        Args:
+            path: the file.
+            captions: captions by row of the split's features.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        if self.ids is None and not knows_truth(self.data):
+            warnings.warn(
+                f"{path}: image ids are rows of the features of {self.split}, as "
+                f"{self.data.where} keeps no ids of its source; what `jaxcap.prepare` writes now "
+                "keeps them",
+                stacklevel=2,
+            )
+        write_results(path, self._by_id(captions))
+
+    def references(
+        self, file: AnyPath | None = None, *, keep_rejected: bool = False
+    ) -> SplitReferences:
         """Find the references of the images.
 
         Args:
-            file: references in COCO's form, with rows of the split's features as image ids. The
-                default is the references in the data folder, or else the captions of the word ids.
+            file: references in COCO's form, with the image ids of the source of the data, or with
+                rows of the split's features if the data set keeps no ids. The default is the
+                references in the data folder, or else the captions of the word ids.
+            keep_rejected: keep references of `file` that VizWiz marks as rejected or precanned;
+                without them an image may have no reference.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -106,16 +171,18 @@ class SplitImages:
                 image, or names another picture than the split.
         """
         folder = self.data.folder
-        if file is None and folder is not None and (folder / references_file(self.split)).exists():
-            file = folder / references_file(self.split)
         if file is not None:
-            captions = self._read(Path(file).expanduser())
+            path = Path(file).expanduser()
+            captions = self._read(path, read_references(path, keep_rejected=keep_rejected))
             return SplitReferences(captions, f"captions as written, of {file}")
+        if (own := self._own) is not None:
+            captions = self._read(self._own_path, own)
+            return SplitReferences(captions, f"captions as written, of {self._own_path}")
         captions = self.spelled()
         source = f"word ids of {self.data.name if folder is None else folder / CAPTIONS_FILE}"
         if not knows_truth(self.data):
             texts = [text for image in captions.values() for text in image]
-            unknown = sum(UNK in text.split() for text in texts)
+            unknown = sum(UNK in text for text in texts)
             source += (
                 f", where rare words are {UNK} (in {unknown:,} of {len(texts):,} captions) and "
                 "long captions are cut: for scores that compare with published ones, give the "
@@ -137,6 +204,7 @@ class SplitImages:
         *,
         training: Iterable[str] | None = None,
         java: bool = True,
+        tokenizer: str | None = None,
     ) -> Evaluation:
         """Evaluate a caption for each image, and its claims if the pictures are scenes.
 
@@ -144,38 +212,81 @@ class SplitImages:
             captions: captions by row of the split's features.
             references: references of the same images; `references()` by default.
             training, java: as in `jaxcap.scoring.evaluation.evaluate`.
+            tokenizer: likewise; that of the data set by default.
+
+        Returns:
+            The evaluation, whose image ids are those of the source of the data, or rows.
 
         Raises:
             ValueError: captions and references have different images.
         """
-        return evaluate(
-            captions,
-            (references or self.references()).captions,
+        known = (references or self.references()).captions
+        emptied = set(self.rows.tolist()) - known.keys()
+        captions = {row: text for row, text in captions.items() if row not in emptied}
+        found = evaluate(
+            self._by_id(captions),
+            self._by_id(known),
             java=java,
             training=training,
-            urls=self.urls,
-            truth=self.truth(captions),
+            urls=self._by_id(self.urls),
+            tokenizer=tokenizer or self.tokenizer,
         )
+        return replace(found, truth=self.truth(captions))
 
-    def _read(self, file: Path) -> dict[int, list[str]]:
-        references, split = read_references(file), self.data.splits[self.split]
-        found, count = references.captions, split.num_images
+    @cached_property
+    def _about(self) -> Mapping[str, Any]:
+        path = self.data.folder and self.data.folder / DATASET_FILE
+        return read_json(path) if path and path.exists() else {}
+
+    @property
+    def _own_path(self) -> Path:
+        return (self.data.folder or Path()) / references_file(self.split)
+
+    @property
+    def _own(self) -> ReferenceFile | None:
+        """The references in the data folder, which hold what `jaxcap.prepare` kept."""
+        if self.data.folder is None or not self._own_path.exists():
+            return None
+        return read_references(self._own_path, keep_rejected=True)
+
+    def _by_id(self, by_row: Mapping[int, _T]) -> dict[ImageId, _T]:
+        ids = self.ids or {}
+        return {ids.get(row, row): value for row, value in by_row.items()}
+
+    def _read(self, path: Path, file: ReferenceFile) -> dict[int, list[str]]:
+        """Find the references of each row; a row whose references are all rejected has none."""
+        split, ids = self.data.splits[self.split], self.ids
+        count, rows = split.num_images, self.rows.tolist()
         remedy = f"image ids are rows of the features of {self.split} in {self.data.where}"
-        for image in found:
-            if not 0 <= image < count:
-                raise ValueError(f"{file}: has image {image}, expected 0 to {count - 1}; {remedy}")
-        for image in self.rows.tolist():
-            if image not in found:
-                raise ValueError(f"{file}: has no caption for image {image}; {remedy}")
-            theirs, ours = references.names.get(image), _file_name(split, image)
+        if ids is not None:
+            remedy = f"image ids are those of the source of {self.data.where}"
+        for image in file.captions if ids is None else ():
+            if not isinstance(image, int) or not 0 <= image < count:
+                raise ValueError(
+                    f"{path}: has image {show(image)}, expected 0 to {count - 1}; {remedy}"
+                )
+        images = {row: row if ids is None else _same(ids[row]) for row in rows}
+        known = file.captions.keys() | file.emptied
+        if lacking := [image for image in images.values() if image not in known]:
+            near = near_matches(lacking, known, file.names)
+            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            raise ValueError(
+                f"{path}: has no caption for image {show(lacking[0])}{more} of the {len(rows)} of "
+                f"{self.split}; {remedy}{near}"
+            )
+        for row, image in images.items():
+            theirs, ours = file.names.get(image), _file_name(split, row)
             if theirs and ours and _last_part(theirs) != _last_part(ours):
                 raise ValueError(
-                    f"{file}: has {theirs} as image {image}, expected {ours}; {remedy}"
+                    f"{path}: has {theirs} as image {show(image)}, expected {ours}; {remedy}"
                 )
-        captions = {image: found[image] for image in self.rows.tolist()}
-        if _is_of_characters(self.data.vocabulary):
-            return {image: list(map(_as_characters, texts)) for image, texts in captions.items()}
-        return captions
+        found = {row: image for row, image in images.items() if image in file.captions}
+        if not found:
+            raise ValueError(
+                f"{path}: every reference of these images is marked as rejected or precanned; "
+                "`keep_rejected=True` keeps them"
+            )
+        return {row: file.captions[image] for row, image in found.items()}
 
 
 def knows_truth(data: Dataset) -> bool:
@@ -194,11 +305,6 @@ def _last_part(name: str) -> str:
     return unicodedata.normalize("NFC", name.rpartition("/")[2])
 
 
-def _is_of_characters(vocabulary: Vocabulary) -> bool:
-    """Whether captions are split into characters; references must then be split too."""
-    words: Sequence[str] = vocabulary.idx_to_word[_NUM_SPECIAL:]
-    return bool(words) and max(map(len, words)) == 1
-
-
-def _as_characters(caption: str) -> str:
-    return " ".join(split_words(caption, "character"))
+def _same(image: ImageId) -> ImageId:
+    """Make equal ids equal values."""
+    return read_id(image, "")

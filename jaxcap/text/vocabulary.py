@@ -19,6 +19,7 @@ from jaxtyping import Array, Int
 from jaxcap.files import AnyPath
 from jaxcap.files.json import read_json, write_json
 from jaxcap.files.text import quote
+from jaxcap.text.scripts import is_spaceless
 
 NULL, START, END, UNK = "<NULL>", "<START>", "<END>", "<UNK>"
 
@@ -142,6 +143,17 @@ class Vocabulary:
         # JSON quotes each word, so different lists give different text.
         return hashlib.sha256(json.dumps(self.idx_to_word).encode("ascii")).hexdigest()
 
+    @cached_property
+    def of_characters(self) -> bool:
+        """Whether every word is one character, as `prepare` makes them for some languages."""
+        words = [word for word in self.idx_to_word if word not in (NULL, START, END, UNK)]
+        return bool(words) and max(map(len, words)) == 1
+
+    @cached_property
+    def _joins(self) -> bool:
+        """Whether sentences are written without spaces: characters, some of such a script."""
+        return self.of_characters and any(map(is_spaceless, self.idx_to_word))
+
     def __len__(self) -> int:
         return len(self.idx_to_word)
 
@@ -196,6 +208,23 @@ class Vocabulary:
             if word not in (NULL, START):
                 words.append(word)
         return " ".join(words)
+
+    def sentence(self, ids: Sequence[int] | Int[Array, "T"] | Int[np.ndarray, "T"]) -> str:
+        """Convert ids to a sentence as people write it.
+
+        It is that of `decode`, but without spaces if the words are the characters of a language
+        that is written without them. Letters of other scripts beside them then join as well.
+
+        Args, errors: as for `decode`.
+
+        >>> Vocabulary.build(["\u732b", "\u53ea", "\u4e00"]).sentence([1, 6, 5, 4, 2])
+        '\u4e00\u53ea\u732b'
+        """
+        return self.written(self.decode(ids))
+
+    def written(self, sentence: str) -> str:
+        """Take the spaces out of a sentence of `decode` if its language is written without them."""
+        return sentence.replace(" ", "") if self._joins else sentence
 
 
 def decode_captions(

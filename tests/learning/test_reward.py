@@ -18,6 +18,7 @@ from jaxcap.learning.learner import make_learner
 from jaxcap.learning.loop import fit
 from jaxcap.learning.reward import CiderD, CiderReward, advantages, draw_samples, rewarded_batch
 from jaxcap.learning.step import init_state
+from jaxcap.learning.validation import Validator
 from jaxcap.nn.captioner import CaptionerConfig, init_params, logits
 from jaxcap.scoring.scores import Scorer
 from jaxcap.text.vocabulary import Vocabulary
@@ -42,6 +43,24 @@ def test_a_single_image_is_refused(tiny):
     one = dataclasses.replace(tiny.train, image_idxs=tiny.train.image_idxs * 0)
     with pytest.raises(ValueError, match="2 images or more.* got 1"):
         CiderD(dataclasses.replace(tiny, splits={"train": one}))
+
+
+def test_references_that_all_images_share_teach_and_rank_nothing(tiny, info):
+    """CIDEr-D is then 0 whatever the captions, so that the loss alone is measured."""
+    same = {
+        split: dataclasses.replace(
+            found, captions=jnp.tile(found.captions[:1], (len(found.captions), 1))
+        )
+        for split, found in tiny.splits.items()
+    }
+    data = dataclasses.replace(tiny, splits=same)
+    with pytest.raises(ValueError, match="`objective=cider` .* all 10 images share .* in `train`"):
+        CiderD(data)
+    with pytest.raises(ValueError, match="`best_by=cider` cannot tell.*; rank them by"):
+        Validator(info.model, data, changed(info, val_images=5, best_by="cider").training)
+    with pytest.warns(UserWarning, match="for all 5 images share .* in `val`: it is not measured"):
+        validate = Validator(info.model, data, changed(info, val_images=5).training)
+    assert validate(init_params(jax.random.key(0), info.model)).cider is None
 
 
 def word_count(images, ids):

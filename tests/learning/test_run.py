@@ -157,6 +157,7 @@ def test_a_folder_with_a_run_or_of_your_own_is_not_overwritten(tiny, info, folde
         ({}, {"resume": True, "overwrite": True}, "`resume` keeps the run that `overwrite`"),
         (REWARDED, {"overwrite": True}, "fine-tunes a captioner .* `init_from`"),
         ({"val_images": 1}, {}, "`val_images=2` or more"),
+        ({"val_images": 1}, {"overwrite": True}, "`val_images=2` or more"),
     ],
 )
 def test_what_cannot_be_started_is_refused(

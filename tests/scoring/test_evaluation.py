@@ -15,7 +15,13 @@ from jaxcap.data.dataset import references_of
 from jaxcap.scenes import captions, picture, scene_of_url
 from jaxcap.scoring.diversity import diversity, warn_of_one_caption
 from jaxcap.scoring.evaluation import evaluate, evaluate_results
-from jaxcap.scoring.results import match, read_references, read_results, write_results
+from jaxcap.scoring.results import (
+    ReferenceFile,
+    match,
+    read_references,
+    read_results,
+    write_results,
+)
 from jaxcap.scoring.scores import score
 from jaxcap.scoring.sheet import best_and_worst, make_sheet
 from jaxcap.scoring.split_images import SplitImages
@@ -67,7 +73,8 @@ def test_another_evaluation_reads_its_files_anew(files, write):
     assert first.scores == score(CAPTIONS, REFERENCES) and first.notes == []
     assert first.urls == {1: "https://example.org/1.jpg?a&b", 2: "file:x"}
     assert list(first.named_scores()) == [*(f"BLEU-{n}" for n in range(1, 5)), "ROUGE-L", "CIDEr"]
-    assert json.loads(json.dumps(first.as_json()))["images"][1]["image_id"] == 2
+    stored = json.loads(json.dumps(first.as_json()))
+    assert stored["images"][1]["image_id"] == 2 and stored["tokenizer"] == "ptb"
     assert evaluate_results(*files, java=False).as_json() == first.as_json()
     write([entry(i, texts[0]) for i, texts in REFERENCES.items()], "results.json")
     second = evaluate_results(*files, java=False).scores
@@ -121,8 +128,16 @@ def test_one_caption_for_different_pictures(captions, features, warned):
 def test_evaluation_warns_of_one_caption_and_of_a_single_image():
     with pytest.warns(UserWarning, match="all 4 pictures have the same caption, 'a man'"):
         evaluate(dict.fromkeys(REFERENCES, "A man."), REFERENCES, java=False)
-    with pytest.warns(UserWarning, match="single image"):
-        assert evaluate({1: "the cat"}, {1: ["the cat"]}, java=False).scores.cider == 0
+    shared = {1: ["A cat.", "Bus"], 2: ["a cat", "bus."]}
+    for references, cause in (
+        ({1: ["the cat"]}, "for there is only a single image: score two"),
+        (shared, "for all 2 images share their references: give each"),
+        ({1: ["."], 2: [""]}, "for no reference has a word"),
+    ):
+        with pytest.warns(UserWarning, match=f"CIDEr is 0 whatever the captions, {cause}"):
+            assert score(dict.fromkeys(references, "the cat"), references).cider == 0
+    # One image more, and the same captions count.
+    assert score(dict.fromkeys([1, 2, 3], "a cat"), shared | {3: ["A dog."]}).cider > 0
 
 
 def test_the_sheet_shows_each_caption_once_with_its_picture(tmp_path):
@@ -148,18 +163,18 @@ def test_the_sheet_shows_each_caption_once_with_its_picture(tmp_path):
 
 
 def test_files_are_read_as_they_were_written(write, tmp_path):
-    written = {3: "a cat", 0: "caf\u00e9\nau lait", 2**40: ""}
+    written = {3: "a cat", 0: "caf\u00e9\nau lait", 2**63: "", "a/1.jpg": "x", "007": "y"}
     write_results(tmp_path / "out.json", written)
     with pytest.warns(UserWarning, match="1 captions are empty"):
         assert list(read_results(tmp_path / "out.json").items()) == list(written.items())
     images = [{"id": 1, "coco_url": "http://example.org/1.jpg"}, {"id": 2}, {"id": "x"}, 5]
+    images += [{"id": "12", "file_name": "x.jpg"}, {"id": None}]
     annotations = [entry(1, "a", id=1), entry(2, "b", id=2), entry(1, "", id=3), entry(2, "d")]
     with pytest.warns(UserWarning, match="1 references are empty"):
         found = read_references(write({"annotations": annotations, "images": images}))
     assert found.captions == {1: ["a", ""], 2: ["b", "d"]}
-    assert found.urls == {1: "http://example.org/1.jpg"}
-    with pytest.warns(UserWarning, match="2 image ids are strings of digits"):
-        assert read_results(write([entry("12"), entry(3), entry("4")])).keys() == {12, 3, 4}
+    assert found.urls == {1: "http://example.org/1.jpg"} and found.names == {12: "x.jpg"}
+    assert found.ids == (1, 2, "x", "12") and not found.emptied
 
 
 @pytest.mark.parametrize(
@@ -170,12 +185,19 @@ def test_files_are_read_as_they_were_written(write, tmp_path):
         (read_results, [5], r"entry 0 is 5, expected the form \[\{"),
         (read_results, [entry(1), {"image_id": 2}], r"entry 1 has no caption, only \['image_id'\]"),
         (read_results, [entry(1, None)], "entry 0 has caption None, expected a string"),
-        (read_results, [entry(1.0)], "entry 0 has image_id 1.0, expected an integer"),
+        (read_results, [entry(1.0)], "entry 0 has image_id 1.0, expected an integer or a string; "),
         (read_results, [entry(True)], "expected an integer"),
-        (read_results, [entry("\u0663")], "expected an integer"),
-        (read_results, [entry(1), entry(1)], "entry 1 is the second caption of image 1"),
+        (read_results, [entry(" ")], "entry 0 has image_id ' ', .* of 1 to 1,000 characters"),
+        (read_results, [entry(1), entry("1")], "entry 1 is the second caption of image 1"),
+        (
+            read_results,
+            [entry("x"), entry("y"), entry("y")],
+            "entry 2 is .* of image y, .*holds 3 captions of 2 images: .* as `references`",
+        ),
         (read_references, [entry(1)], "did you swap `results` and `references`"),
-        (read_references, {"images": []}, r"holds \['images'\], expected the form"),
+        (read_references, {"info": []}, r"holds \['info'\], expected the form"),
+        (read_references, {"images": [{"id": 1}]}, "lists 1 images and has no annotations, so it"),
+        (read_references, {"annotations": [entry(1, is_rejected=True)]}, "keep_rejected=True"),
         (read_references, {"annotations": 5}, "annotations is a int"),
         (read_references, {"annotations": []}, "annotations is empty"),
         (
@@ -194,15 +216,25 @@ def test_a_wrong_file_is_one_error_with_its_place(write, read, value, message):
 
 def test_images_on_one_side_only_are_counted(tmp_path):
     paths = tmp_path / "results.json", tmp_path / "references.json"
-    given = {2: "a", 1: "b", 9: "c"}
+    given = {2: "a", 1: "b", "03": "c"}
+    known = ReferenceFile({1: ["x"], 2: ["y"], 3: ["z"]}, {}, {})
     with pytest.warns(UserWarning) as caught:
-        found = match(given, {1: ["x"], 2: ["y"], 3: ["z"]}, *paths)
+        found = match(given, known, *paths)
     assert list(found.items()) == [(2, ["y"]), (1, ["x"])] and given == {2: "a", 1: "b"}
     first, second = (str(warning.message) for warning in caught)
-    assert "1 captions of images without references are left out, first image 9" in first
+    assert (
+        "1 captions of images without references are left out, first image 03; 1 of 1 would"
+        in first
+    )
     assert "1 of the 3 images with references have no caption, first image 3" in second
-    with pytest.raises(ValueError, match="images 1, 2, 3 and 1 more and the references of 7"):
-        match({i: "a" for i in (1, 2, 3, 4)}, {7: ["x"]}, *paths)
+    known = ReferenceFile({7: ["x"]}, {}, {7: "a.jpg"})
+    for images, message in (
+        ([1, 2, 3, 4], "4 images, 1, 2, 3 and 1 more, and the references of 1, 7$"),
+        (["a.jpg"], "name of the file: a.jpg is the file a.jpg of image 7 there"),
+        ([0, 1], "numbered from 0, like the rows of a data set"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            match(dict.fromkeys(images, "a"), known, *paths)
 
 
 @pytest.fixture
@@ -264,11 +296,15 @@ def test_references_of_other_images_are_refused(images, write):
             images.references(path)
 
 
-def test_references_are_told_as_characters_where_captions_are(images, write):
-    data = dataclasses.replace(images.data, vocabulary=Vocabulary.build("红绿猫有一只a"))
+def test_captions_of_characters_are_scored_as_characters(images, write):
+    data = dataclasses.replace(images.data, vocabulary=Vocabulary.build("红绿猫有一只ab"))
     images = dataclasses.replace(images, data=data)
     raw = {2: ["有一只红猫"], 7: ["一只 A 猫"]}
     write({"annotations": entries(raw)}, "references_val.json")
-    found = images.evaluate({7: "一 只 a 猫", 2: "有 一 只 绿 猫"}, java=False)
-    assert found.references == {7: ["一 只 a 猫"], 2: ["有 一 只 红 猫"]}
+    found = images.evaluate({7: "一只a猫", 2: "有一只绿猫"}, java=False)
+    assert found.references == {7: raw[7], 2: raw[2]} and found.tokenizer == "character"
     assert found.scores.bleu_1 == pytest.approx(8 / 9)
+    spaced = images.evaluate({7: "一 只 a 猫", 2: "有 一 只 绿 猫"}, java=False)
+    assert spaced.scores == found.scores
+    assert "tokenizer character" in found.table()
+    assert all(" " not in text for texts in images.spelled().values() for text in texts)

@@ -83,6 +83,22 @@ def test_what_cannot_be_done_is_said(call, message):
         call()
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("一 只 猫 t", "一只<UNK>t"),
+        ("a b c d", "a b <UNK> d"),
+        ("一只 猫 在 跑", "一只 猫 <UNK> 跑"),
+        ("kedi ค b d", "kedi ค <UNK> d"),
+    ],
+)
+def test_characters_of_a_script_without_spaces_stand_together(words, sentence):
+    vocabulary = Vocabulary.build(words.split())
+    assert vocabulary.sentence([1, 4, 5, 3, 7, 2, 0]) == sentence
+    assert vocabulary.decode([1, 4, 5, 3, 7, 2, 0]).count(" ") == 3
+    assert vocabulary.of_characters == (max(map(len, words.split())) == 1)
+
+
 def test_words_are_chosen_by_falling_count_and_cover_so_much():
     vocabulary = choose_words(CAPTIONS, 2)
     assert vocabulary.idx_to_word[4:] == ("a", "cat", "dog")
