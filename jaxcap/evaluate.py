@@ -33,8 +33,8 @@ CHECKPOINT = flags.DEFINE_list(
 REFERENCES = flags.DEFINE_string(
     "references",
     None,
-    'References in COCO\'s format: {"annotations": [{"image_id": 1, "caption": "A cat."}]}. With '
-    "--checkpoint image ids are those of the caption file that was prepared (rows of the split's "
+    "References in COCO's format, or of any caption format; then image ids are those of the file, "
+    "or the names of images if it has none. With --checkpoint image ids are those of the caption file that was prepared (rows of the split's "
     "features in a data set that keeps no ids), and the default is the file that jaxcap.prepare "
     "wrote for the split, or else the captions that training reads.",
 )

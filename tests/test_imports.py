@@ -18,7 +18,7 @@ IMPORTED = {
     "preparing": {"files", "formats", "text", "vision", "data"},
     "nn": {"data"},
     "decoding": {"text", "data", "nn"},
-    "scoring": {"files", "text", "data", "scenes"},
+    "scoring": {"files", "formats", "text", "data", "scenes"},
     "learning": {"files", "text", "data", "nn", "decoding", "scoring"},
     "plots": {"files", "text", "scenes", "nn", "scoring"},
     "commands": {"files", "text", "vision", "data", "nn", "decoding", "learning", "datasets"},

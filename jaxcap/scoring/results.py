@@ -19,6 +19,7 @@ from jaxcap.files.json import read_json_value
 from jaxcap.files.text import LONGEST_CAPTION, quote, too_long
 from jaxcap.files.whole import replacing
 from jaxcap.scoring.image_ids import ImageId, near_matches, read_id, show, some
+from jaxcap.scoring.reference_formats import has_other_format, read_other_format
 
 _RESULTS_FORM = '[{"image_id": 1, "caption": "a cat"}]'
 _REFERENCES_FORM = '{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}]}'
@@ -52,7 +53,7 @@ def read_references(path: AnyPath, *, keep_rejected: bool = False) -> ReferenceF
     """Read the references of each image.
 
     Args:
-        path: the file.
+        path: the file, in COCO's form, or of any format that `jaxcap.formats.read` reads.
         keep_rejected: keep the annotations that VizWiz marks as rejected or precanned, which its
             own evaluation leaves out.
 
@@ -60,6 +61,9 @@ def read_references(path: AnyPath, *, keep_rejected: bool = False) -> ReferenceF
         FileNotFoundError: there is no such file.
         ValueError: the file has another form, is empty, or has an annotation id twice.
     """
+    if has_other_format(path):
+        captions, names, ids = read_other_format(path, keep_rejected)
+        return ReferenceFile(captions, {}, names, ids)
     return _references(path, read_json_value(path), keep_rejected)
 
 
@@ -78,7 +82,10 @@ def read_both(
                 f"`results` and `references` are swapped: {results} holds references "
                 f"({_count(value['annotations'])}) and {references} results ({_count(other)})"
             )
-    captions, other = _results(results, value), read_json_value(references)
+    captions = _results(results, value)
+    if has_other_format(references):
+        return captions, read_references(references, keep_rejected=keep_rejected)
+    other = read_json_value(references)
     if isinstance(other, list):
         raise ValueError(
             f"{references}: is a list ({_count(other)}), expected references {_REFERENCES_FORM}"

@@ -344,3 +344,33 @@ def test_the_data_set_tells_its_tokenizer(images, tmp_path):
     path.write_text(json.dumps({"name": "four", "tokenizer": "bert"}))
     with pytest.raises(ValueError, match="dataset.json: tokenizer is 'bert', expected one of ptb"):
         _ = replace(images).tokenizer
+
+
+SHOP = {f"shop_{i}.jpg": texts for i, texts in enumerate(REFERENCES)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps(SHOP),
+        json.dumps([{"image_id": name, "caption": texts} for name, texts in SHOP.items()]),
+        json.dumps(
+            {
+                "images": [
+                    {"filename": n, "sentences": [{"raw": t} for t in ts]} for n, ts in SHOP.items()
+                ]
+            }
+        ),
+        "\n".join(
+            f"{name}#{i}\t{text}" for name, texts in SHOP.items() for i, text in enumerate(texts)
+        ),
+        "image|caption\n" + "\n".join(f"{n}|{text}" for n, texts in SHOP.items() for text in texts),
+        "\n".join(json.dumps({"image": n, "text": t}) for n, texts in SHOP.items() for t in texts),
+    ],
+)
+def test_references_of_any_caption_format(tmp_path, content):
+    results = [{"image_id": name, "caption": texts[1]} for name, texts in SHOP.items()]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    (tmp_path / "references").write_text(content)
+    found = evaluate_results(tmp_path / "results.json", tmp_path / "references", java=False)
+    assert len(found.captions) == 8 and round(found.named_scores()["BLEU-4"], 4) == 1
