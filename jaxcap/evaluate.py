@@ -33,10 +33,11 @@ CHECKPOINT = flags.DEFINE_list(
 REFERENCES = flags.DEFINE_string(
     "references",
     None,
-    "References in COCO's format, or of any caption format; then image ids are those of the file, "
-    "or the names of images if it has none. With --checkpoint image ids are those of the caption file that was prepared (rows of the split's "
-    "features in a data set that keeps no ids), and the default is the file that jaxcap.prepare "
-    "wrote for the split, or else the captions that training reads.",
+    "References in COCO's format, or of any caption format that jaxcap.prepare reads, by the "
+    "file's image ids, or the names of its images. With --checkpoint these are the ids of the "
+    "caption file that was prepared (rows of the split's features in a data set that keeps no "
+    "ids), and the default is the file that jaxcap.prepare wrote for the split, or else the "
+    "captions that training reads.",
 )
 KEEP_REJECTED = flags.DEFINE_bool(
     "keep_rejected",
