@@ -12,16 +12,16 @@ MARK = "\u0301"  # continues a word that begins with a letter
 DIGIT = "\u0663"  # any digit outside ASCII
 RAISED, LOWERED = "\u00b2", "\u2082"  # superscript and subscript digits, which form numbers
 SYMBOL = "\u00a7"  # a separate token
-SPACE = "\u3000"  # any space except that of ASCII and the no-break space
+SPACE = "\u3000"  # the wide spaces of typesetting
 GAP = "\x7f"  # separates tokens, is not a token
 
 # Characters with their own rules.
 _THEMSELVES = frozenset(
-    "\x80\x91\x92\x93\x94\x96\x97\xa0\xa2\xa3\xa4\xab\xad\xbb\xbc\xbd\xbe\u058a\u2010\u2011\u2013"
-    "\u2014\u2015\u2018\u2019\u201b\u201c\u201d\u201e\u201f\u2026\u2039\u203a\u2044\u20a0\u20ac\u2153\u2154"
-    "\u3001"
+    "\x80\x85\x91\x92\x93\x94\x96\x97\xa0\xa2\xa3\xa4\xab\xad\xbb\xbc\xbd\xbe\u058a\u2010\u2011\u2013"
+    "\u2014\u2015\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2026\u2039\u203a\u2044\u20a0\u20ac\u2153"
+    "\u2154\u066b\u066c\u207a\u207b\u208a\u208b\u3001"
 )
-_LINE_ENDS = frozenset("\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
+_LINE_ENDS = frozenset("\n\r\x0b\x0c\u2028\u2029")
 _SYMBOLS = (
     "a1-bf d7 f7 37e 387 589 5be 5c0 5c3 5c6 5f3-5f4 600-603 606-60c 614 61b 61e-61f 66a 66d 6d4 "
     "700-70d 7f6-7f8 964-965 e3f e4f 1fbd 2016-2023 2030-203b 203e-2042 207a-207e 208a-208e 20a4 "
@@ -63,7 +63,7 @@ def _kind_of(character: str) -> str:
         return " "
     if character in _THEMSELVES or character == "\t" or (code < 0x80 and category != "Cc"):
         return character
-    if category == "Zs":
+    if 0x2000 <= code <= 0x200A or code == 0x3000:
         return SPACE
     if code > 0xFFFF or category == "Cc":
         return GAP
