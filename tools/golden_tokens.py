@@ -5,10 +5,11 @@
     python tools/golden_tokens.py "A caption" "Another"    (those are added first)
 
 The file is a list of `{"caption": ..., "words": [...]}`. Each caption is run with a line behind it
-that is not kept, since the reference looks past the end of a line in one case.
+that is not kept, since the reference looks past the end of a line.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from pathlib import Path
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "ptb_tokens.json"
 JAR = "stanford-corenlp-3.4.1.jar"
+# A line whose beginning changes no caption before it, and which ends what a caption leaves open.
+NEUTRAL, NEUTRAL_WORDS = "x ' \"", "x ' ''"
 # The evaluation's own list.
 PUNCTUATION = ["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-"]
 PUNCTUATION += [".", "?", "!", ",", ":", "-", "--", "...", ";"]
@@ -27,15 +30,17 @@ def reference_words(captions: list[str]) -> list[list[str]]:
     package = find_spec("pycocoevalcap")
     if package is None:
         sys.exit("pycocoevalcap is not installed: pip install 'jaxcap[eval]'")
+    if shutil.which("java") is None:
+        sys.exit("Java is not on the PATH: install a JRE, such as default-jre-headless")
     (folder,) = package.submodule_search_locations or []
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
-        file.write("".join(caption.replace("\n", " ") + "\nx\n" for caption in captions))
+        file.write("".join(caption.replace("\n", " ") + f"\n{NEUTRAL}\n" for caption in captions))
         file.flush()
         command = ["java", "-cp", str(Path(folder) / "tokenizer" / JAR)]
         command += ["edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"]
         run = subprocess.run([*command, file.name], check=True, capture_output=True)
     lines = run.stdout.decode("utf-8").split("\n")[: 2 * len(captions)]
-    if len(lines) != 2 * len(captions) or set(lines[1::2]) != {"x"}:
+    if len(lines) != 2 * len(captions) or set(lines[1::2]) != {NEUTRAL_WORDS}:
         sys.exit("a caption holds an end of line that the reference takes for one")
     return [
         [word for word in line.rstrip().split(" ") if word and word not in PUNCTUATION]

@@ -22,20 +22,34 @@ _THEMSELVES = frozenset(
     "\u2154\u066b\u066c\u207a\u207b\u208a\u208b\u3001"
 )
 _LINE_ENDS = frozenset("\n\r\x0b\x0c\u2028\u2029")
-_SYMBOLS = (
+
+
+def _ranges(text: str) -> frozenset[int]:
+    bounds = [part.partition("-") for part in text.split()]
+    return frozenset(c for a, _, b in bounds for c in range(int(a, 16), int(b or a, 16) + 1))
+
+
+_SYMBOLS = _ranges(
     "a1-bf d7 f7 37e 387 589 5be 5c0 5c3 5c6 5f3-5f4 600-603 606-60c 614 61b 61e-61f 66a 66d 6d4 "
     "700-70d 7f6-7f8 964-965 e3f e4f 1fbd 2016-2023 2030-203b 203e-2042 207a-207e 208a-208e 20a4 "
     "2100-2101 2103-2106 2108-2109 2114 2116-2118 211e-2123 2125 2127 2129 212e 213a-213b "
     "2140-2144 214a-214d 214f 2155-215e 2190-2bff 3002 3012 30fb ff01-ff0f ff1a-ff20 ff3b-ff40 "
     "ff5b-ff65 ffe0-ffe1 ffe5-ffe6"
 )
-_SYMBOL_RANGES = [
-    (int(first, 16), int(last or first, 16))
-    for first, _, last in (part.partition("-") for part in _SYMBOLS.split())
-]
-# Marks of later scripts are unknown to the reference.
-_LAST_MARK = 0xECD
-_MARK_SYMBOLS = frozenset([*range(0x2C2, 0x2C6), *range(0x2D2, 0x2E0), *range(0x2E5, 0x300)])
+_MARKS = _ranges(
+    "2c2-2c5 2d2-2df 2e5-2eb 2ed 2ef-36f 375 378-379 384-385 3f6 483-487 55a-55f 591-5bd 5bf "
+    "5c1-5c2 5c4-5c5 5c7 615-61a 64b-65e 670 6d6-6e4 6e7-6ed 6fd-6fe 70f 711 730-74c 7a6-7b0 "
+    "7eb-7f3 900-903 93c 93e-94e 951-955 962-963 981-983 9bc 9be-9c4 9c7-9c8 9cb-9cd 9d7 9e2-9e3 "
+    "a01-a03 a3c a3e-a4f a81-a83 abc abe-acf b82 bbe-bc2 bc6-bc8 bca-bcd c01-c03 c3e-c56 d3e-d44 "
+    "d46-d48 e31 e34-e3a e47-e4e eb1 eb4-ebc ec8-ecd"
+)
+# Letters and digits of later versions of Unicode, which the reference does not know.
+_LATER = _ranges(
+    "37f 528-52f 560 588 5ef 860-88e 8a1 8ad-8c9 978 980 9fc af9 c34 c5a-c5d c80 cdd d04 d54-d5f "
+    "de6-def e86 e89 e8c e8e-e93 e98 ea0 ea8-ea9 eac 13f5-13fd 16f1-16f8 170d 171f 1878 191d-191e "
+    "19b0-19c0 19c8-19c9 1b4c 1c80-1cbf 1cf2-1cf3 1cfa 2c2f 2c5f 312e-312f 31bb-31bf 4db6-4dbf "
+    "9fcd-9fff a698-a69d a78f a794-a79f a7ab-a7f7 a8fd-a8fe a9e0-a9fe aa7e-aa7f ab30-abbf"
+)
 
 
 def spell_kinds(text: str) -> str:
@@ -71,12 +85,12 @@ def _kind_of(character: str) -> str:
         return RAISED
     if 0x2080 <= code <= 0x2089:
         return LOWERED
-    if any(first <= code <= last for first, last in _SYMBOL_RANGES) and category[0] != "L":
-        return SYMBOL
+    if code in _MARKS:
+        return MARK
+    if code in _LATER:
+        return GAP
+    if category[0] == "L" or code in (0x1885, 0x1886):  # a mark since Unicode 9
+        return LETTER
     if category == "Nd":
         return DIGIT
-    if category[0] == "L":
-        return LETTER
-    if (category[0] == "M" and code <= _LAST_MARK) or code in _MARK_SYMBOLS:
-        return MARK
-    return GAP
+    return SYMBOL if code in _SYMBOLS else GAP

@@ -45,7 +45,7 @@ _ELISION = rf"(?:[dDoOlL]{_QUOTE}{_A})?"
 _THING = rf"{_ELISION}{_A}+(?:[_\u058a\u2010\u2011-]{_ELISION}{_A}+)*"
 _INITIALS = r"[A-Za-z](?:\.[A-Za-z])+"
 _JOINED = rf"[A-Za-z0-9][A-Za-z0-9.,\xad]*(?:-(?:{_INITIALS}\.|[A-Za-z0-9\xad]+))+"
-_NAMES_WITH_AND = r"[A-Z]+(?:(?:[&+]|(?i:&amp;))[A-Z]+)+"
+_NAMES_WITH_AND = r"[A-Z]+(?:(?:(?i:&amp;)|[&+])[A-Z]+)+"
 _SLASHED = r"[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
 _NATION = r"(?i:(?:canada|sino|korean|eu|japan|non)-u\.s|u\.s\.-u\.(?:k|s\.s\.r))"
 # Markup and addresses.
@@ -149,7 +149,7 @@ _PATTERNS: list[tuple[_Spelling, list[str]]] = [
     (spellings.as_is, [rf"({_THING}\.){_PAUSE}", _THING]),
     (spellings.ampersand, [rf"({_NAMES_WITH_AND}\.){_PAUSE}", _NAMES_WITH_AND]),
     (spellings.nothing, [r"(')[A-Za-z][^ \t\n\xa0]"]),
-    (spellings.quoted, [f"{_SUFFIX}|{_NOT}|{_AP}|''|[{_CURLED}]{{1,2}}"]),
+    (spellings.quoted, [f"{_SUFFIX}|{_NOT}|[{_CURLED}]{{1,2}}|''|{_AP}"]),
     (spellings.symbol, [rf"[^ \t\n\xa0\u058a\u066b\u066c\u2010\u2011{SPACE}{GAP}]"]),
 ]
 RULES = [(re.compile(pattern), spell) for spell, patterns in _PATTERNS for pattern in patterns]

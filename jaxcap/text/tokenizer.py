@@ -15,8 +15,10 @@ from jaxcap.text.abbreviations import APART, NUMBERED, TITLES
 from jaxcap.text.characters import SPACE, spell_kinds
 from jaxcap.text.token_rules import FOLLOWED, RULES
 
-# The common case: words of letters, with nothing after them that could join them.
-_SIMPLE = re.compile(r"([A-Za-z]+(?:-[A-Za-z]+)*)([.,]?)(?=[ \n])|[.,;:!?\"](?=[ \n])")
+# The common case: words of letters and punctuation, with nothing after them that could join them.
+_SIMPLE = re.compile(
+    r"(?:([A-Za-z]+(?:-[A-Za-z]+)*)(\.(?! \.)|,?)|[,;:!?\"]|\.(?! \.))(?=[ \n])",
+)
 _WITH_PERIOD = frozenset(word.lower() for word in (*APART, *TITLES, *NUMBERED))
 _WITH_PERIOD |= {"mfg", "mtg", *"pte ptes pty ptys ppte pptes ppty pptys".split()}
 # An address may begin with any space but these two.
@@ -38,8 +40,11 @@ def tokenize(caption: str) -> list[str]:
     >>> tokenize("A man's dog isn't here.")
     ['a', 'man', "'s", 'dog', 'is', "n't", 'here']
     """
-    # An address may end with a space outside ASCII, which the evaluation strips.
-    return list(_words(caption.rstrip()))
+    words = list(_words(caption))
+    # An address may end with a space outside ASCII. The evaluation strips the end of a line.
+    if words and words[-1] != (bare := words[-1].rstrip()):
+        words[-1] = bare if caption.rstrip().lower().endswith(bare) else words[-1]
+    return words
 
 
 def _words(caption: str) -> Iterator[str]:
