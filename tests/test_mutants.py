@@ -66,7 +66,7 @@ FAULTS = {
         "tests/scoring/test_scores.py::test_stored_scores_from_raw_captions",
     ),
     "a word of two stays one": Fault(
-        "jaxcap/text/tokenizer.py",
+        "jaxcap/text/spellings.py",
         '"cannot": ["can", "not"]',
         '"cannot": ["cannot"]',
         "tests/text/test_tokenizer.py::test_words_are_the_reference_tokenizers",

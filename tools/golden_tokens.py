@@ -38,7 +38,9 @@ def reference_words(captions: list[str]) -> list[list[str]]:
         file.flush()
         command = ["java", "-cp", str(Path(folder) / "tokenizer" / JAR)]
         command += ["edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"]
-        run = subprocess.run([*command, file.name], check=True, capture_output=True)
+        run = subprocess.run([*command, file.name], capture_output=True)
+    if run.returncode:
+        sys.exit(f"the reference tokenizer failed: {run.stderr.decode(errors='replace')[-500:]}")
     lines = run.stdout.decode("utf-8").split("\n")[: 2 * len(captions)]
     if len(lines) != 2 * len(captions) or set(lines[1::2]) != {NEUTRAL_WORDS}:
         sys.exit("a caption holds an end of line that the reference takes for one")

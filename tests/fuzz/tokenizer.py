@@ -31,6 +31,7 @@ KNOWN = {
 """Regular expressions of captions that may differ, each with the reason."""
 _BATCH = 40_000
 _SHOWN = 40
+_LENGTHS = [1, 2, 2, 3, 3, 4, 5, 6]
 
 _PUNCTUATION = [
     [
@@ -97,24 +98,29 @@ def pieces() -> list[list[str]]:
 
 
 def captions(rng: random.Random) -> Iterator[str]:
-    """Join random pieces, without end."""
+    """Join random pieces, or characters of a few of them, without end."""
     kinds = pieces()
-    cases = [str, str, str, str.upper, str.lower, str.title, str.swapcase]
     while True:
-        text = ""
-        for _ in range(rng.choice([1, 2, 2, 3, 3, 4, 5, 6])):
-            piece = rng.choice(rng.choice(kinds))
-            if rng.random() < 0.02:
-                piece = chr(rng.choice([*range(0x80, 0xD800), *range(0xE000, 0x10000)]))
-            if rng.random() < 0.1:
-                cut = rng.randrange(len(piece) + 1)
-                piece = rng.choice([piece[:cut], piece[cut:]])
-            text += rng.choice(cases)(piece)
-            text += rng.choice(["", "", "", "", " ", " ", rng.choice(rng.choice(_PUNCTUATION))])
-        # Ends of lines end the reference's caption.
+        chosen = [_vary(rng, rng.choice(rng.choice(kinds))) for _ in range(rng.choice(_LENGTHS))]
+        if rng.random() < 0.3:
+            letters = sorted(set("".join(chosen))) or ["a"]
+            text = "".join(rng.choices(letters, k=rng.randint(2, 12)))
+        else:
+            joins = ["", "", "", "", " ", " ", rng.choice(rng.choice(_PUNCTUATION))]
+            text = "".join(piece + rng.choice(joins) for piece in chosen)
+        # The reference's caption ends where a line ends.
         text = re.sub("[\n\r\x0b\x0c\u2028\u2029]", " ", text)
         if text.strip():
             yield text
+
+
+def _vary(rng: random.Random, piece: str) -> str:
+    if rng.random() < 0.02:
+        piece = chr(rng.choice([*range(0x80, 0xD800), *range(0xE000, 0x10000)]))
+    if rng.random() < 0.1:
+        cut = rng.randrange(len(piece) + 1)
+        piece = rng.choice([piece[:cut], piece[cut:]])
+    return rng.choice([str, str, str, str.upper, str.lower, str.title, str.swapcase])(piece)
 
 
 def differing(texts: list[str]) -> list[str]:

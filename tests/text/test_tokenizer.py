@@ -5,13 +5,22 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import date
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from jaxcap.text.tokenizer import tokenize
 
 ROOT = Path(__file__).parents[2]
+GOLDEN_ANEW = """
+import json
+from golden_tokens import GOLDEN, reference_words
+golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+assert reference_words([e["caption"] for e in golden]) == [e["words"] for e in golden]
+"""
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "ptb_tokens.json").read_text(encoding="utf-8"))
 
 
@@ -41,12 +50,31 @@ def test_long_captions_end_soon():
     assert time.process_time() - begin < 20
 
 
+@pytest.mark.parametrize(
+    "missing, said", [("package", "pycocoevalcap is not"), ("java", "Java is not on the PATH")]
+)
+def test_a_comparison_without_the_reference_says_what_is_missing(missing, said, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    tool = import_module("golden_tokens")
+    found = None if missing == "package" else SimpleNamespace(submodule_search_locations=["x"])
+    monkeypatch.setattr(tool, "find_spec", lambda name: found)
+    monkeypatch.setattr(tool.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match=said):
+        tool.reference_words(["a dog"])
+
+
 @pytest.mark.nightly
 @pytest.mark.skipif(shutil.which("java") is None, reason="the reference tokenizer needs Java")
-def test_golden_words_are_still_the_reference_tokenizers():
-    code = (
-        "import json, sys; from golden_tokens import GOLDEN, reference_words\n"
-        "golden = json.loads(GOLDEN.read_text(encoding='utf-8'))\n"
-        "assert reference_words([e['caption'] for e in golden]) == [e['words'] for e in golden]"
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", GOLDEN_ANEW],
+        [ROOT / "tests" / "fuzz" / "tokenizer.py", "--minutes=0.5", f"--seed={date.today():%j}"],
+    ],
+    ids=["golden", "random"],
+)
+def test_the_reference_tokenizers_words_are_these(command):
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT / "tools", capture_output=True, text=True
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tools", check=True)
+    assert done.returncode == 0, done.stdout + done.stderr
