@@ -26,6 +26,9 @@ TITLES = tuple(
 )
 # These are abbreviations only where a number follows.
 NUMBERED = tuple("art ca fig figs no nos op pp prop".split())
+# Of these, in capitals, the period is dropped ("PTY."); so the rules spell them out.
+_IN_SMALL_LETTERS = "mfg mtg ppte pptes ppty pptys pte ptes pty ptys".split()
+WITH_PERIOD = frozenset(word.lower() for word in (*APART, *TITLES, *NUMBERED, *_IN_SMALL_LETTERS))
 # A single letter, as in "plan B.", loses its period before one of these words.
 SENTENCE_STARTS = tuple(
     "A About According Additionally After An As At But Earlier He Her Here However If In It Last "

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from jaxcap.text import spellings
-from jaxcap.text.abbreviations import APART, NUMBERED, TITLES
+from jaxcap.text.abbreviations import WITH_PERIOD
 from jaxcap.text.characters import SPACE, spell_kinds
 from jaxcap.text.token_rules import FOLLOWED, RULES
 
@@ -19,8 +19,6 @@ from jaxcap.text.token_rules import FOLLOWED, RULES
 _SIMPLE = re.compile(
     r"(?:([A-Za-z]+(?:-[A-Za-z]+)*)(\.(?! \.)|,?)|[,;:!?\"]|\.(?! \.))(?=[ \n])",
 )
-_WITH_PERIOD = frozenset(word.lower() for word in (*APART, *TITLES, *NUMBERED))
-_WITH_PERIOD |= {"mfg", "mtg", *"pte ptes pty ptys ppte pptes ppty pptys".split()}
 # An address may begin with any space but these two.
 _BLANK = re.compile(rf"[ \t][ \t\xa0{SPACE}]*")
 
@@ -53,7 +51,7 @@ def _words(caption: str) -> Iterator[str]:
     while place < len(caption):
         if simple := _SIMPLE.match(kinds, place):
             word = (simple[1] or "").lower()
-            whole = simple[2] != "." or not (len(word) == 1 or word in _WITH_PERIOD)
+            whole = simple[2] != "." or not (len(word) == 1 or word in WITH_PERIOD)
             if whole and word not in spellings.SPLIT_WORDS:
                 if word:
                     yield word

@@ -19,16 +19,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from golden_tokens import GOLDEN, reference_words  # noqa: E402
+from golden_tokens import (  # noqa: E402  # pyright: ignore[reportMissingImports]
+    GOLDEN,
+    reference_words,
+)
 
 from jaxcap.text.abbreviations import APART, NUMBERED, SENTENCE_STARTS, TITLES  # noqa: E402
 from jaxcap.text.tokenizer import tokenize  # noqa: E402
 
-KNOWN = {
-    r"[x=~<>^]\.\[\^[xX]=": "a face of the reference runs on to the next '<>]', over ends of lines",
-    "\u03a3": "Java and Python lower a capital sigma beside digits and marks in two ways",
-}
+KNOWN = {"\u03a3": "Java and Python lower a capital sigma beside digits and marks in two ways"}
 """Regular expressions of captions that may differ, each with the reason."""
+_RUNS_ON = re.compile(r"[x=~<>^]\.\[\^x=", re.IGNORECASE)
+"""Not compared: a face of the reference, which goes on to the next "<>]", over ends of lines."""
 _BATCH = 40_000
 _SHOWN = 40
 _LENGTHS = [1, 2, 2, 3, 3, 4, 5, 6]
@@ -74,7 +76,7 @@ _PIECES = [
     [*"$#\xa2\xa3\xa4\xa5\x80\u20ac\u20a0\u20a4\u060b\u0e3f%&", "US$", "A$", "$5", "#1", "(20)"],
     # emoticons and brackets
     ":) :-) ;-( :D =P :o) :'( >:| <3 :\\ ^_^ (^_^) =_= x_x (---) (-_-) (^.^) ('-') (^-`) -_- :P "
-    "(x-x) ~_~ <_< >_> 'x_x' x.[ [^x=".split(),
+    "(x-x) ~_~ <_< >_> 'x_x'".split(),
     [*"()[]{}<>=/\\|~^*+@#", *"<< >> \\* \\*\\* ** @@ ## __ -LRB- -rsb-".split()],
     # addresses, tags and entities
     "http://a.b/c https://x.com/a-b. HTTP://X.ORG www.example.com WWW.X.ab example.com/cats x.ORG "
@@ -110,7 +112,7 @@ def captions(rng: random.Random) -> Iterator[str]:
             text = "".join(piece + rng.choice(joins) for piece in chosen)
         # The reference's caption ends where a line ends.
         text = re.sub("[\n\r\x0b\x0c\u2028\u2029]", " ", text)
-        if text.strip():
+        if text.strip() and not _RUNS_ON.search(text):
             yield text
 
 
@@ -151,7 +153,7 @@ def shrink(texts: list[str]) -> list[str]:
 
 def main() -> int:
     """Compare for as long as asked."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
