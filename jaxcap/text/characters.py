@@ -14,6 +14,7 @@ RAISED, LOWERED = "\u00b2", "\u2082"  # superscript and subscript digits, which 
 SYMBOL = "\u00a7"  # a separate token
 SPACE = "\u3000"  # the wide spaces of typesetting
 GAP = "\x7f"  # separates tokens, is not a token
+PAIR = "\x1f"  # a gap of two units of UTF-16, emoji among them
 
 # Characters with their own rules.
 _THEMSELVES = frozenset(
@@ -79,7 +80,9 @@ def _kind_of(character: str) -> str:
         return character
     if 0x2000 <= code <= 0x200A or code == 0x3000:
         return SPACE
-    if code > 0xFFFF or category == "Cc":
+    if code > 0xFFFF:
+        return PAIR
+    if category == "Cc":
         return GAP
     if character in "\u2070\u00b9\u00b2\u00b3" or 0x2074 <= code <= 0x2079:
         return RAISED

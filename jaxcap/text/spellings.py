@@ -8,15 +8,6 @@ import re
 
 # What COCO's evaluation drops. Names of brackets are missing, since it lists them in capitals only.
 _PUNCTUATION = frozenset(["", *"'`.?!,:-;", "''", "``", "--", "..."])
-_SPLIT = {
-    "cannot": ["can", "not"],
-    "gimme": ["gim", "me"],
-    "gonna": ["gon", "na"],
-    "gotta": ["got", "ta"],
-    "lemme": ["lem", "me"],
-    "wanna": ["wan", "na"],
-}
-SPLIT_WORDS = frozenset(_SPLIT)
 _NAMES = {
     "[": "-lsb-",
     "]": "-rsb-",
@@ -51,11 +42,6 @@ def as_is(token: str) -> list[str]:
 def word(token: str) -> list[str]:
     """Write a word or a number without its soft hyphens."""
     return as_is(token.replace("\xad", ""))
-
-
-def split(token: str) -> list[str]:
-    """Write one of `SPLIT_WORDS` as two words."""
-    return _SPLIT[token.lower()]
 
 
 def quoted(token: str) -> list[str]:

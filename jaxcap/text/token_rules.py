@@ -10,10 +10,22 @@ from collections.abc import Callable, Iterable
 
 from jaxcap.text import spellings
 from jaxcap.text.abbreviations import APART, NUMBERED, SENTENCE_STARTS, TITLES
-from jaxcap.text.characters import DIGIT, GAP, LETTER, LOWERED, MARK, RAISED, SPACE
+from jaxcap.text.characters import DIGIT, GAP, LETTER, LOWERED, MARK, PAIR, RAISED, SPACE
 
 FOLLOWED = "\nx\n"
 """The next caption, as far as a rule may look into it."""
+
+_TWO_WORDS = [
+    ("can", "not"),
+    ("gim", "me"),
+    ("gon", "na"),
+    ("got", "ta"),
+    ("lem", "me"),
+    ("wan", "na"),
+    ("'t", "is"),
+    ("'t", "was"),
+]
+TWO_WORDS = frozenset(first + second for first, second in _TWO_WORDS)
 
 
 def _any(words: Iterable[str]) -> str:
@@ -52,7 +64,7 @@ _NATION = r"(?i:(?:canada|sino|korean|eu|japan|non)-u\.s|u\.s\.-u\.(?:k|s\.s\.r)
 _NAME = r"[A-Za-z][A-Za-z0-9_:.-]*+"
 _ATTRIBUTE = rf"""{_NAME}(?: *= *(?:'[^']*'|"[^"]*"))?"""
 _TAG = rf"<(?:[!?][A-Za-z-][^>\n]*|{_NAME}(?: +{_ATTRIBUTE})* *(?:/ *)?|/{_NAME} *)>"
-_PATH = r'/[^ \t\n"<>|()]+[^ \t\n"<>|.!?(){},-]'
+_PATH = rf'/(?:[^ \t\n"<>|()]+[^ \t\n"<>|.!?(){{}},-]|{PAIR})'
 _WWW = r'(?i:www)\.(?:[^ \t\n"<>|.!?(){},]+\.)+[A-Za-z]{2,4}'
 _SITE = r"""(?:[^ \t\n"`'<>|!?(){},-_$]+\.)+(?i:com|net|org|edu)"""
 _MAIL, _HOST = r'[^ \t\n"<>|(){}\xa0]', r'[^ \t\n"<>|(){}.\xa0]'
@@ -74,8 +86,7 @@ _CURLED = "`\x91-\x94\u2018-\u201f\u2039\u203a\xab\xbb"
 _Spelling = Callable[[str], list[str]]
 _PATTERNS: list[tuple[_Spelling, list[str]]] = [
     (spellings.as_is, [r"[Cc]\+\+|[CcFf]#"]),
-    (spellings.split, [f"(?i:{'|'.join(sorted(spellings.SPLIT_WORDS))})"]),
-    (spellings.as_is, ["(?i:('t)(?:is|was))"]),
+    (spellings.as_is, [f"(?i:({first}){second})" for first, second in _TWO_WORDS]),
     (spellings.spaced, [_TAG]),
     (spellings.nothing, ["(?i:&(?:md|mdash|ndash|nbsp);)"]),
     (spellings.ampersand, ["(?i:&amp;)"]),
@@ -94,7 +105,7 @@ _PATTERNS: list[tuple[_Spelling, list[str]]] = [
             r"(?i:cont'd\.?|nor'easter|c'mon|e'er|s'mores|ev'ry|li'l|nat'l)",
             rf"[oO]{_QUOTE}[oO]|([yY]{_AP}){_L}",
             # addresses
-            r'(?i:https?)://[^ \t\n"<>|(){}]+[^ \t\n"<>|.!?(){},-]',
+            rf'(?i:https?)://(?:[^ \t\n"<>|(){{}}]+[^ \t\n"<>|.!?(){{}},-]|{PAIR})',
             _WWW,
             rf"{_WWW}{_PATH}",
             _SITE,
@@ -150,6 +161,6 @@ _PATTERNS: list[tuple[_Spelling, list[str]]] = [
     (spellings.ampersand, [rf"({_NAMES_WITH_AND}\.){_PAUSE}", _NAMES_WITH_AND]),
     (spellings.nothing, [r"(')[A-Za-z][^ \t\n\xa0]"]),
     (spellings.quoted, [f"{_SUFFIX}|{_NOT}|[{_CURLED}]{{1,2}}|''|{_AP}"]),
-    (spellings.symbol, [rf"[^ \t\n\xa0\u058a\u066b\u066c\u2010\u2011{SPACE}{GAP}]"]),
+    (spellings.symbol, [rf"[^ \t\n\xa0\u058a\u066b\u066c\u2010\u2011{SPACE}{GAP}{PAIR}]"]),
 ]
 RULES = [(re.compile(pattern), spell) for spell, patterns in _PATTERNS for pattern in patterns]

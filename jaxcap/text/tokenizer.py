@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from jaxcap.text import spellings
 from jaxcap.text.abbreviations import WITH_PERIOD
-from jaxcap.text.characters import SPACE, spell_kinds
-from jaxcap.text.token_rules import FOLLOWED, RULES
+from jaxcap.text.characters import GAP, PAIR, SPACE, spell_kinds
+from jaxcap.text.token_rules import FOLLOWED, RULES, TWO_WORDS
 
 # The common case: words of letters and punctuation, with nothing after them that could join them.
 _SIMPLE = re.compile(
@@ -41,7 +41,8 @@ def tokenize(caption: str) -> list[str]:
     words = list(_words(caption))
     # An address may end with a space outside ASCII. The evaluation strips the end of a line.
     if words and words[-1] != (bare := words[-1].rstrip()):
-        words[-1] = bare if caption.rstrip().lower().endswith(bare) else words[-1]
+        rest = spell_kinds(caption.lower().rpartition(words[-1])[2])
+        words[-1] = words[-1] if rest.strip(f" \t\xa0{SPACE}{GAP}{PAIR}") else bare
     return words
 
 
@@ -52,7 +53,7 @@ def _words(caption: str) -> Iterator[str]:
         if simple := _SIMPLE.match(kinds, place):
             word = (simple[1] or "").lower()
             whole = simple[2] != "." or not (len(word) == 1 or word in WITH_PERIOD)
-            if whole and word not in spellings.SPLIT_WORDS:
+            if whole and word not in TWO_WORDS:
                 if word:
                     yield word
                 place = simple.end()
