@@ -14,6 +14,8 @@ from jaxcap.text.characters import DIGIT, GAP, LETTER, LOWERED, MARK, PAIR, RAIS
 
 FOLLOWED = "\nx\n"
 """The next caption, as far as a rule may look into it."""
+BETWEEN = f" \t\n\xa0\u058a\u066b\u066c\u2010\u2011{SPACE}{GAP}{PAIR}"
+"""Characters that are no token by themselves."""
 
 _TWO_WORDS = [
     ("can", "not"),
@@ -161,6 +163,6 @@ _PATTERNS: list[tuple[_Spelling, list[str]]] = [
     (spellings.ampersand, [rf"({_NAMES_WITH_AND}\.){_PAUSE}", _NAMES_WITH_AND]),
     (spellings.nothing, [r"(')[A-Za-z][^ \t\n\xa0]"]),
     (spellings.quoted, [f"{_SUFFIX}|{_NOT}|[{_CURLED}]{{1,2}}|''|{_AP}"]),
-    (spellings.symbol, [rf"[^ \t\n\xa0\u058a\u066b\u066c\u2010\u2011{SPACE}{GAP}{PAIR}]"]),
+    (spellings.symbol, [f"[^{BETWEEN}]"]),
 ]
 RULES = [(re.compile(pattern), spell) for spell, patterns in _PATTERNS for pattern in patterns]

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from jaxcap.text import spellings
 from jaxcap.text.abbreviations import WITH_PERIOD
-from jaxcap.text.characters import GAP, PAIR, SPACE, spell_kinds
-from jaxcap.text.token_rules import FOLLOWED, RULES, TWO_WORDS
+from jaxcap.text.characters import SPACE, spell_kinds
+from jaxcap.text.token_rules import BETWEEN, FOLLOWED, RULES, TWO_WORDS
 
 # The common case: words of letters and punctuation, with nothing after them that could join them.
 _SIMPLE = re.compile(
@@ -42,7 +42,7 @@ def tokenize(caption: str) -> list[str]:
     # An address may end with a space outside ASCII. The evaluation strips the end of a line.
     if words and words[-1] != (bare := words[-1].rstrip()):
         rest = spell_kinds(caption.lower().rpartition(words[-1])[2])
-        words[-1] = words[-1] if rest.strip(f" \t\xa0{SPACE}{GAP}{PAIR}") else bare
+        words[-1] = words[-1] if rest.strip(BETWEEN) else bare
     return words
 
 

@@ -32,6 +32,7 @@ KNOWN: dict[str, Callable[[str], str]] = {
     "Java and Python lower a capital sigma beside digits and marks in two ways": (
         lambda word: word.replace("\u03c2", "\u03c3")
     ),
+    "This Java does not know the small form of a letter that is new in Unicode": str.lower,
 }
 """Why words may differ, and what makes such words equal."""
 _RUNS_ON = re.compile(r"[x=~<>^]\.\[\^x=", re.IGNORECASE)
