@@ -8,6 +8,7 @@ one character for each character of the caption, so positions are the same in bo
 import unicodedata
 
 LETTER = "\u00e9"  # any letter outside ASCII
+TWINS = "\u0130\u0131\u017f\u212a"  # letters that are an i, s or k where case does not count
 MARK = "\u0301"  # continues a word that begins with a letter
 DIGIT = "\u0663"  # any digit outside ASCII
 RAISED, LOWERED = "\u00b2", "\u2082"  # superscript and subscript digits, which form numbers
@@ -20,7 +21,7 @@ PAIR = "\x1f"  # a gap of two units of UTF-16, emoji among them
 _THEMSELVES = frozenset(
     "\x80\x85\x91\x92\x93\x94\x96\x97\xa0\xa2\xa3\xa4\xab\xad\xbb\xbc\xbd\xbe\u058a\u2010\u2011\u2013"
     "\u2014\u2015\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2026\u2039\u203a\u2044\u20a0\u20ac\u2153"
-    "\u2154\u066b\u066c\u207a\u207b\u208a\u208b\u3001"
+    f"\u2154\u066b\u066c\u207a\u207b\u208a\u208b\u3001{TWINS}"
 )
 _LINE_ENDS = frozenset("\n\r\x0b\x0c\u2028\u2029")
 

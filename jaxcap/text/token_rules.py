@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from jaxcap.text import spellings
 from jaxcap.text.abbreviations import APART, NUMBERED, SENTENCE_STARTS, TITLES
-from jaxcap.text.characters import DIGIT, GAP, LETTER, LOWERED, MARK, PAIR, RAISED, SPACE
+from jaxcap.text.characters import DIGIT, GAP, LETTER, LOWERED, MARK, PAIR, RAISED, SPACE, TWINS
 
 FOLLOWED = "\nx\n"
 """The next caption, as far as a rule may look into it."""
@@ -38,12 +38,13 @@ def _any(words: Iterable[str]) -> str:
 
 # Letters and digits. Letters within a word (`_W`) may carry marks, be entities, or be divided by
 # soft hyphens; those of `_L` may not.
-_L = rf"[A-Za-z{LETTER}]"
-_A = rf"[A-Za-z0-9{LETTER}{DIGIT}]"
+_LETTERS = f"A-Za-z{LETTER}{TWINS}"
+_L = rf"[{_LETTERS}]"
+_A = rf"[0-9{_LETTERS}{DIGIT}]"
 _D = rf"[0-9{DIGIT}]"
 _ACCENTED = "&[aeiouAEIOU](?i:acute|grave|uml);"
-_W = rf"(?:[A-Za-z{LETTER}{MARK}\xad]|{_ACCENTED})"
-_WD = rf"(?:[A-Za-z0-9{LETTER}{MARK}{DIGIT}\xad]++|{_ACCENTED})"
+_W = rf"(?:[{_LETTERS}{MARK}\xad]|{_ACCENTED})"
+_WD = rf"(?:[0-9{_LETTERS}{MARK}{DIGIT}\xad]++|{_ACCENTED})"
 _WORD = rf"{_W}{_WD}*+(?:[.!?]{_W}{_WD}*+)*"
 # Context.
 _SPACE = rf"[ \t\xa0{SPACE}]"
@@ -52,7 +53,7 @@ _PAUSE = "[,;:\u3001]"
 # Apostrophes.
 _AP = "(?:['\x92\u2019]|(?i:&apos;))"
 _QUOTE = "(?:['\x92\u2019`\x91\u2018\u201b]|(?i:&apos;))"
-_SUFFIX = rf"{_AP}(?i:[msd]|re|ve|ll)"
+_SUFFIX = rf"{_AP}(?:[msdMSD]|(?i:re|ve|ll))"
 _NOT = rf"[nN]{_QUOTE}[tT]"
 # Words with hyphens, slashes and ampersands.
 _ELISION = rf"(?:[dDoOlL]{_QUOTE}{_A})?"

@@ -69,7 +69,7 @@ _PIECES = [
     # soft hyphens, accents, other scripts, spaces
     ["\xad", "so\xadft", "do\xadn't", "a\xad", "\xadb", "1\xad2", "\xad\xad"],
     [
-        *"\xe9\xc9\xdf\xf1\u0130\u03a3\u03c3\u0436\u05d0\u0627\u0905\u4e00\u3042\u30fc\ufb01\u0301\u0308"
+        *"\xe9\xc9\xdf\xf1\u0130\u03a3\u03c3\u0436\u05d0\u0627\u0905\u4e00\u3042\u30fc\ufb01\u0131\u017f\u212a\u0301\u0308"
     ],
     [*"\u0663\u0967\u07c1\uff11\u066b\u066c\u0660"],
     [*" \xa0\u2003\u3000\u200b\u200e\ufeff\u202f\u1680\t\x7f\x01"],
