@@ -30,7 +30,8 @@ for name, function in {
     stored = mapped.cast_column("image", datasets.Image(decode=False))[0]["image"]["bytes"]
     before, after = (np.asarray(table[0]["image"]).astype(int) for table in (rows, mapped))
     seen[name] = stored == file.getvalue(), int(np.abs(before - after).max())
-    print(f"{name}: {len(file.getvalue())} bytes become {len(stored)}; pixels differ by up to {seen[name][1]}")
+    sizes = f"{len(file.getvalue())} bytes become {len(stored)}"
+    print(f"{name}: {sizes}; pixels differ by up to {seen[name][1]}")
 assert seen["does not look"] == (True, 0) and not seen["looks"][0] and seen["looks"][1] > 40, seen
 P
 # Output:
