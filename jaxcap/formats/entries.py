@@ -13,6 +13,9 @@ from jaxcap.files.text import LONGEST_CAPTION, plain, quote, too_long
 ImageId = int | str
 """Id of an image in its file: an integer, or a string."""
 
+PICTURE_ENDING = re.compile(r"\.(?:jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif)", re.IGNORECASE)
+"""Endings by which a cell or a member is known as the name of a picture."""
+
 _SPLITS = {
     **dict.fromkeys(("train", "training", "restval"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
