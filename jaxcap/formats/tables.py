@@ -196,6 +196,6 @@ def check_first_cell(source: Source, image: str, rest: Sequence[str]) -> None:
     """
     if rest and not _SUFFIX.search(image) and all(map(_SUFFIX.search, rest)):
         raise ValueError(
-            f"{source.path}: line 1 begins with {plain(quote(image))}, which is no image as on the "
-            "other lines; if it is a header, name its columns image and caption"
+            f"{source.path}: line 1 begins with {plain(quote(image))}, which is not an image as on "
+            "the other lines; if it is a header, name its columns image and caption"
         )
