@@ -30,13 +30,13 @@ JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each photo.")
 IMAGE_LIST = flags.DEFINE_string(
     "image_list",
     None,
-    "Caption the images that this file names, as COCO's image_info files do, in the one folder "
-    "that you give. Any caption format will do.",
+    "Caption the images that this file names, such as COCO's image_info_test2014.json, in the one "
+    "folder that you give. Any caption format that is one file of text will do.",
 )
 RESULTS = flags.DEFINE_string(
     "results",
     None,
-    "With --image_list: write the captions with its ids to this file, in COCO's results format.",
+    "Write the captions to this file in COCO's results format, with the ids of --image_list.",
 )
 GRID = flags.DEFINE_string("grid", None, "Draw the photos with their captions to this file.")
 ALLOW_PRIVATE = flags.DEFINE_bool(
@@ -60,9 +60,10 @@ def main(names: list[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
     grid, results = command.writable_path(GRID.value), command.writable_path(RESULTS.value)
-    ids = {}
+    listed = {}
     if IMAGE_LIST.value is not None:
-        ids, names = _listed(names)
+        listed = _find_listed(names)
+        names = list(listed.values())
     elif results:
         raise ValueError("--results needs --image_list, which gives the ids")
     captioner = load_captioner(
@@ -83,9 +84,8 @@ def main(names: list[str]) -> int:
     if results:
         from jaxcap.scoring.results import write_results
 
-        write_results(
-            results, {ids[p.source]: p.sentence for p in photos if p.sentence is not None}
-        )
+        said = {p.source: p.sentence for p in photos if p.sentence is not None}
+        write_results(results, {i: said[path] for i, path in listed.items() if path in said})
         print(f"wrote {results}", file=sys.stderr)
     if grid:
         from jaxcap.plots import caption_grid, save_figure
@@ -97,8 +97,8 @@ def main(names: list[str]) -> int:
     return int(any(photo.fault for photo in photos))
 
 
-def _listed(names: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Find the images of --image_list: their ids by path, and the paths."""
+def _find_listed(names: list[str]) -> dict[Any, str]:
+    """Find the images of --image_list: their paths by id."""
     from jaxcap.preparing.listed_images import find_listed_images
 
     if len(names) != 1:
@@ -106,7 +106,7 @@ def _listed(names: list[str]) -> tuple[dict[str, Any], list[str]]:
     found = find_listed_images(IMAGE_LIST.value or "", names[0])
     if found.missing:
         print(f"warning: {found.missing}", file=sys.stderr)
-    return found.ids, [*found.ids]
+    return found.paths
 
 
 def _print(photo: Any) -> None:

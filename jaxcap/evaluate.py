@@ -33,16 +33,16 @@ CHECKPOINT = flags.DEFINE_list(
 REFERENCES = flags.DEFINE_string(
     "references",
     None,
-    "References in COCO's format, or of any caption format that jaxcap.prepare reads, by the "
-    "file's image ids, or the names of its images. With --checkpoint these are the ids of the "
-    "caption file that was prepared (rows of the split's features in a data set that keeps no "
-    "ids), and the default is the file that jaxcap.prepare wrote for the split, or else the "
+    "References: a text file of any caption format that jaxcap.prepare reads, such as COCO's. "
+    "Without image ids in it, the names of the images are the ids. With --checkpoint, the ids are "
+    "those of the caption file that was prepared, or rows of the split's features if the data set "
+    "keeps no ids; the default is the file that jaxcap.prepare wrote for the split, or else the "
     "captions that training reads.",
 )
 KEEP_REJECTED = flags.DEFINE_bool(
     "keep_rejected",
     False,
-    "Score against the references, too, that VizWiz marks as rejected or precanned.",
+    "Also score against the references that VizWiz marks as rejected or precanned.",
 )
 TOKENIZER = flags.DEFINE_enum(
     "tokenizer",
@@ -59,7 +59,8 @@ NUM = flags.DEFINE_integer(
 OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "Write the captions to this file in COCO's results format, with the image ids of the source.",
+    "Write the captions to this file in COCO's results format, with the image ids of the caption "
+    "file that was prepared.",
 )
 
 JAVA = flags.DEFINE_bool(

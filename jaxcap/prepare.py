@@ -26,7 +26,7 @@ IMAGES = flags.DEFINE_string(
 CAPTIONS = flags.DEFINE_string(
     "captions",
     None,
-    "Caption file, of any format that the guide lists; or a folder of Parquet or tar files.",
+    "Caption file or folder, of any format that the guide lists.",
     required=True,
 )
 FORMAT = flags.DEFINE_enum(

@@ -128,16 +128,18 @@ def test_pictures_of_kinds_that_are_not_read_are_counted(work, new, tmp_path, wi
 
 def test_images_of_a_list_are_captioned_under_its_ids(work, tmp_path):
     images = [{"id": 2**40 + i, "file_name": f"00{i}.png"} for i in range(3)]
+    again = {"id": 2, "file_name": "000"}
     (tmp_path / "info.json").write_text(
-        json.dumps({"images": [*images, {"id": 1, "file_name": "x.jpg"}]})
+        json.dumps({"images": [*images, {"id": 1, "file_name": "x.jpg"}, again]})
     )
     flags = [f"--checkpoint={work / 'one'}", f"--image_list={tmp_path / 'info.json'}"]
     results = tmp_path / "results.json"
     code, out, err = call("caption", str(work / "images"), *flags, f"--results={results}")
-    assert code == 0 and "1 of 4 images of" in err and "are missing: x.jpg" in err
+    assert code == 0 and "1 of 5 images of" in err and "are missing: x.jpg" in err
     sentences = [line.split("\t")[1] for line in out.splitlines()]
     assert json.loads(results.read_text()) == [
-        {"image_id": 2**40 + i, "caption": sentence} for i, sentence in enumerate(sentences)
+        *({"image_id": 2**40 + i, "caption": sentence} for i, sentence in enumerate(sentences)),
+        {"image_id": 2, "caption": sentences[0]},
     ]
     assert len(sentences) == 3
     assert_fails(call("caption", "a.jpg", f"--results={results}"), "--results needs --image_list")

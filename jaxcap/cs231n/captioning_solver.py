@@ -121,7 +121,7 @@ class CaptioningSolver(Solver):
     def _end_epoch(self) -> None:
         super()._end_epoch()
         for config in self.optim_configs.values():
-            # A rule of one's own may have no learning rate.
+            # Your own rule may have no learning rate.
             if "learning_rate" in config:
                 config["learning_rate"] *= self.lr_decay
 

@@ -22,7 +22,7 @@ __all__ = ["differentiable", "to_array", "torch"]
 
 
 def to_array(tensor: Any) -> np.ndarray:
-    """Copy a tensor to a NumPy array, or take an array as it is; gradients do not pass."""
+    """Return a tensor, or an array, as a NumPy array on the host; gradients do not pass."""
     return torch.as_tensor(tensor).detach().cpu().numpy()
 
 

@@ -50,7 +50,13 @@ PICTURES = (
         "camera raw",
         "export as JPEG",
         # Others begin as TIFF does, and are known by their suffix.
-        ((8, b"CR\2\0"), (0, b"FUJIFILMCCD-RAW"), (0, b"IIRO"), (0, b"IIRS"), (0, b"IIU\0")),
+        (
+            (8, b"CR\2\0"),
+            (0, b"FUJIFILMCCD-RAW"),
+            (0, b"IIRO\x08\0"),
+            (0, b"IIRS\x08\0"),
+            (0, b"IIU\0"),
+        ),
         frozenset({b"crx "}),
         frozenset(
             ".3fr .arw .cr2 .cr3 .crw .dng .erf .iiq .kdc .mrw .nef .nrw .orf .pef .raf .rw2 .rwl "
@@ -71,14 +77,16 @@ PICTURES = (
 )
 """Kinds of pictures that Pillow lacks, or that jaxcap does not take from it."""
 
+_ANOTHER = "give the file that is expected here"
 _TABLE = "write it as a text file, such as CSV or JSON"
 _WEB_PAGE = Kind("a web page", "download the file itself, not the page about it")
 _UTF_16 = Kind("text in UTF-16", "save it as UTF-8", ((0, b"\xff\xfe"), (0, b"\xfe\xff")))
 _VIDEO = Kind(
     "a video",
     "save a picture of it as JPEG",
-    ((4, b"moov"), (4, b"mdat"), (4, b"wide"), (8, b"AVI LIST"), (0, b"\x1aE\xdf\xa3")),
+    ((8, b"AVI LIST"), (0, b"\x1aE\xdf\xa3")),
 )
+_QUICKTIME = (b"moov", b"mdat", b"wide")
 _OTHERS = (
     Kind("packed by gzip", "unpack it with gunzip", ((0, b"\x1f\x8b"),)),
     Kind("packed by bzip2", "unpack it with bunzip2", ((4, b"1AY&SY"),)),
@@ -100,8 +108,8 @@ _OTHERS = (
         ((0, b"\xd0\xcf\x11\xe0"),),
     ),
     Kind("an SQLite database", _TABLE, ((0, b"SQLite format 3\0"),)),
-    Kind("an HDF5 file", "give the file that is expected here", ((0, b"\x89HDF\r\n\x1a\n"),)),
-    Kind("a NumPy array", "give the file that is expected here", ((0, b"\x93NUMPY"),)),
+    Kind("an HDF5 file", _ANOTHER, ((0, b"\x89HDF\r\n\x1a\n"),)),
+    Kind("a NumPy array", _ANOTHER, ((0, b"\x93NUMPY"),)),
     Kind(
         "a Python pickle, which is not read since it may run code",
         "write it as JSON",
@@ -113,8 +121,8 @@ _OTHERS = (
         ((0, b"version https://git-lfs.github.com/spec"),),
     ),
     Kind("a PDF", "save its pages as PNG, its text as a text file", ((0, b"%PDF-"),)),
-    Kind("a JPEG picture", "give the file that is expected here", ((0, b"\xff\xd8\xff"),)),
-    Kind("a PNG picture", "give the file that is expected here", ((0, b"\x89PNG\r\n\x1a\n"),)),
+    Kind("a JPEG picture", _ANOTHER, ((0, b"\xff\xd8\xff"),)),
+    Kind("a PNG picture", _ANOTHER, ((0, b"\x89PNG\r\n\x1a\n"),)),
     Kind(
         "a picture that was copied as text, which changed its bytes",
         "copy or download it again, as binary",
@@ -142,6 +150,9 @@ def kind_of(data: bytes) -> Kind | None:
         end = min(int.from_bytes(head[:4]), len(head))
         brands = {head[8:12], *(head[i : i + 4] for i in range(16, end, 4))}
         return next((kind for kind in PICTURES if brands & kind.brands), _VIDEO)
+    # The size before it is seldom so large that it begins with a letter, as "The wide street" does.
+    if head[4:8] in _QUICKTIME and head[0] < ord(" "):
+        return _VIDEO
     for kind in (*PICTURES, *_OTHERS):
         if any(head.startswith(start, offset) for offset, start in kind.starts):
             return kind

@@ -102,8 +102,8 @@ def read_text(path: AnyPath, *, expected: str = "") -> str:
         expected: what it should be, as for `check_file`.
 
     Raises:
-        ValueError: as `read_file`, or the file is no text, with its kind, or not UTF-8, with the
-            line.
+        ValueError: as `read_file`, or the file is of another kind than text, or not UTF-8; the
+            message names the kind or the line.
         OSError: as `read_file`.
     """
     return decode(path, read_file(path, expected=expected), "utf-8-sig")

@@ -13,8 +13,8 @@ COCO_FORM = (
 KARPATHY_FORM = (
     '{"images": [{"filename": "a.jpg", "split": "train", "sentences": [{"raw": "a cat"}]}]}'
 )
-# As VizWiz marks captions that are not to be used.
-_REJECTED = ("is_rejected", "is_precanned")
+REJECTED = ("is_rejected", "is_precanned")
+"""VizWiz's marks of captions that its own evaluation leaves out."""
 
 
 def read_coco(source: Source, value: dict[str, Any]) -> Iterator[Entry]:
@@ -50,7 +50,7 @@ def read_coco(source: Source, value: dict[str, Any]) -> Iterator[Entry]:
                 "add the image or remove the annotation"
             )
         caption = _field(source, annotation, where, "caption", str, COCO_FORM)
-        marks = [mark for mark in _REJECTED if annotation.get(mark)]
+        marks = [mark for mark in REJECTED if annotation.get(mark)]
         if marks and not source.options.keep_rejected:
             source.tally.leave_out(f"captions marked {marks[0]}", where)
         else:

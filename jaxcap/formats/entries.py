@@ -11,7 +11,10 @@ from jaxcap.files import AnyPath
 from jaxcap.files.text import LONGEST_CAPTION, plain, quote, too_long
 
 ImageId = int | str
-"""Id of an image in its file: an integer, or a string."""
+"""Id of an image in its file: an integer of any size, or a string."""
+
+PICTURE_ENDING = re.compile(r"\.(?:jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif)", re.IGNORECASE)
+"""Endings by which a cell or a member is known as the name of a picture."""
 
 _SPLITS = {
     **dict.fromkeys(("train", "training", "restval"), "train"),
@@ -123,7 +126,7 @@ class Source:
         """Return the name of a split in the file as one of ours; None for an empty one.
 
         Raises:
-            ValueError: it is no known name.
+            ValueError: the name is not known.
         """
         if value is None or value == "":
             return None

@@ -1,27 +1,11 @@
 """Caption files of every format, recognised by their content.
 
-    coco        {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}: COCO,
-                nocaps, VizWiz, STAIR
-    karpathy    {"images": [{"filename", "filepath"?, "split", "sentences": [{"raw"}]}]}; `restval`
-                is train
-    list        [{"image", "caption"}, ...], the caption a string or a list, or an object with such
-                a list: BLIP, AI Challenger, TextCaps
-    mapping     {"a.jpg": [caption, ...]}
-    jsonl       a record a line, as Hugging Face's `metadata.jsonl`
-    table       CSV and the like with a header, in any words, order and delimiter: Flickr8k's
-                `captions.txt`, Flickr30k's `results.csv`, `metadata.csv`
-    tsv         `image.jpg<TAB>caption`, or `image.jpg<TAB>caption<TAB>split`
-    flickr8k    `image.jpg#0<TAB>caption`: Flickr8k, Flickr30k, Flickr8k-CN
-    sentences   a caption a line, with `image_list` beside it: Multi30k
-    parquet     a file or a folder of files with a column of pictures
-    tar         a file or a folder of image-text shards
-    texts       a folder of `a.txt` or `a.caption`, with the captions of `a.jpg` on its lines
-    folder      subfolders of the splits, each with a `metadata.jsonl` or `metadata.csv`
-
-Text is UTF-8; a byte-order mark is skipped.
+The guide lists the formats (`docs/guide.md`, Caption files). Text is UTF-8; a byte-order mark is
+skipped.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +92,9 @@ def _recognise(source: Source) -> tuple[str, Iterable[Entry]]:
         name = "jsonl"
     if name in _OF_JSON or (name is None and text.lstrip()[0] in "{["):
         value = parse_json(path, text)
-        found = _name_of_json(path, value)
+        found = name_of_json(value)
+        if found is None:
+            raise _no_captions(path, value)
         if name not in (None, found):
             raise ValueError(f"{path}: has the format {found}, not {name}; leave out `format`")
         return found, _OF_JSON[found](source, value)
@@ -119,21 +105,23 @@ def _recognise(source: Source) -> tuple[str, Iterable[Entry]]:
     return name, _OF_TEXT[name](source, text)
 
 
-def _name_of_json(path: Path, value: Any) -> str:
+def name_of_json(value: Any) -> str | None:
+    """Name the format of a JSON value; None if it has none of them."""
     if isinstance(value, list):
         return "list"
-    if isinstance(value, dict):
-        images = value.get("images")
-        if isinstance(images, list):
-            by_sentence = any(isinstance(i, dict) and "sentences" in i for i in images)
-            if by_sentence and "annotations" not in value:
-                return "karpathy"
-            return "list" if find_list({"images": images}) else "coco"
-        if find_list(value):
-            return "list"
-        if "annotations" not in value and any(_captions_of_one(v) for v in value.values()):
-            return "mapping"
-    return _no_images(path, value)
+    if not isinstance(value, dict):
+        return None
+    images = value.get("images")
+    if isinstance(images, list):
+        by_sentence = any(isinstance(i, dict) and "sentences" in i for i in images)
+        if by_sentence and "annotations" not in value:
+            return "karpathy"
+        return "list" if find_list({"images": images}) else "coco"
+    if find_list(value):
+        return "list"
+    if "annotations" not in value and any(map(_captions_of_one, value.values())):
+        return "mapping"
+    return None
 
 
 def _captions_of_one(value: Any) -> bool:
@@ -142,9 +130,9 @@ def _captions_of_one(value: Any) -> bool:
     return bool(value) and isinstance(value[0] if isinstance(value, list) else value, str)
 
 
-def _no_images(path: Path, value: Any) -> str:
+def _no_captions(path: Path, value: Any) -> ValueError:
     found = quote(sorted(value)) if isinstance(value, dict) else type(value).__name__
-    raise ValueError(
+    return ValueError(
         f"{path}: has no list 'images' (found {found}); expected COCO's form {COCO_FORM}, "
         f"Karpathy's {KARPATHY_FORM}, a list {LIST_FORM} or an object {MAPPING_FORM}"
     )
@@ -197,11 +185,9 @@ def _folder(source: Source) -> Iterator[Entry]:
         _, entries = _recognise(inner)
         prefix = file.parent.relative_to(source.path).as_posix()
         split = None
-        if prefix != ".":
-            try:
-                split = inner.split(prefix, "folder")
-            except ValueError:
-                split = None
+        # A folder may have any other name.
+        with suppress(ValueError):
+            split = inner.split(prefix, "folder")
         for entry in entries:
             name = entry.image if prefix == "." else f"{prefix}/{entry.image}"
             yield entry._replace(image=name, split=entry.split or split)

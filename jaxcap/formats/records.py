@@ -126,4 +126,7 @@ def is_json_lines(text: str) -> bool:
         value = json.loads(first)
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, dict) and (bool(end) or find_columns([*value]) is not None)
+    if not isinstance(value, dict) or end:
+        return isinstance(value, dict)
+    columns = find_columns([*value])
+    return columns is not None and isinstance([*value.values()][columns.image], str)

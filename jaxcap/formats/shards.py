@@ -4,21 +4,25 @@ The pictures are unpacked into the folder of images, where a second run finds th
 package: `pip install 'jaxcap[shards]'`.
 """
 
-import json
 import re
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from jaxcap.files.text import LARGEST_FILE, decode, list_names, one_line
+from jaxcap.files.json import parse_json
+from jaxcap.files.kinds import kind_of
+from jaxcap.files.text import LARGEST_FILE, decode, list_names, one_line, unreadable
+from jaxcap.files.whole import replacing, writing
 from jaxcap.formats.columns import Columns, find_columns, has_urls_only
-from jaxcap.formats.entries import Entry, Source
+from jaxcap.formats.entries import PICTURE_ENDING, Entry, Source
 from jaxcap.formats.records import TO_DOWNLOAD, captions_of
 
+_T = TypeVar("_T")
+
 _ROWS = 64
-# What a picture begins with; others keep the suffix that they have.
-_SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF": ".webp"}
-_PICTURES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "heic", "avif", "tif", "tiff"})
+# What a picture in Parquet begins with; others are unpacked without an ending.
+_ENDINGS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF": ".webp"}
 _TEXTS = ("txt", "caption", "text")
 _FIELDS = ("caption", "captions", "text")
 
@@ -26,11 +30,13 @@ _FIELDS = ("caption", "captions", "text")
 def read_parquet(source: Source, shards: list[Path]) -> Iterator[Entry]:
     """Read Parquet files with a column of pictures, as Hugging Face's datasets write them.
 
-    The split is that in the name of a file, such as `validation-00000-of-00002.parquet`.
+    The split is that in the name of a file, such as `validation-00000-of-00002.parquet`, or of its
+    folder.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed.
         ValueError: a file has no pictures or no captions, or is broken.
+        OSError: a file cannot be read, or a picture cannot be written.
     """
     try:
         import pyarrow as pa
@@ -38,21 +44,21 @@ def read_parquet(source: Source, shards: list[Path]) -> Iterator[Entry]:
     except ImportError:
         raise _lacks(source, "Parquet", "pyarrow") from None
     for path in shards:
-        split = _split_in(path)
-        try:
-            with parquet.ParquetFile(path) as file:
-                schema = file.schema_arrow
-                columns = _parquet_columns(path, schema.names)
-                source.detail = columns.describe(schema.names)
-                row = 0
-                for batch in file.iter_batches(_ROWS):
-                    for record in batch.to_pylist():
-                        yield from _row(source, path, row, list(record.values()), columns, split)
-                        row += 1
-        except (pa.ArrowException, OSError) as error:
-            raise ValueError(
-                f"{path}: cannot be read as Parquet: {one_line(error)}; copy it again"
-            ) from None
+        split, row = _split_in(source, path), 0
+        batches = _naming(path, "Parquet", _batches(path, parquet.ParquetFile), pa.ArrowException)
+        for names, records in batches:
+            columns = _parquet_columns(path, names)
+            source.detail = columns.describe(names)
+            for record in records:
+                yield from _row(source, path, row, list(record.values()), columns, split)
+                row += 1
+
+
+def _batches(path: Path, open_parquet: Any) -> Iterator[tuple[list[str], list[dict[str, Any]]]]:
+    """Iterate over the names of the columns and some rows."""
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(_ROWS):
+            yield file.schema_arrow.names, batch.to_pylist()
 
 
 def _parquet_columns(path: Path, names: list[str]) -> Columns:
@@ -79,7 +85,8 @@ def _row(
     if isinstance(picture, str):
         name, picture = picture, None
     if isinstance(picture, bytes):
-        name = _unpack(source, f"{path.stem}/{row:06}", picture)
+        ending = next((end for begin, end in _ENDINGS.items() if picture.startswith(begin)), "")
+        name = _unpack(source, path, f"{row:06}{ending}", picture)
     elif not name:
         source.tally.leave_out("rows without a picture", where)
         return
@@ -95,71 +102,63 @@ def _row(
 def read_tar(source: Source, shards: list[Path]) -> Iterator[Entry]:
     """Read tar shards as webdataset and img2dataset write them: `1.jpg` beside `1.txt` or `1.json`.
 
-    Members are one sample if their names differ in what follows the last dot.
+    Members are one sample if their names differ in what follows the last dot. The split is that in
+    the name of a shard or of its folder.
 
     Raises:
         ModuleNotFoundError: webdataset is not installed.
         ValueError: a shard is compressed or broken.
+        OSError: a shard cannot be read, or a picture cannot be written.
     """
     try:
         from webdataset.tariterators import group_by_keys, tar_file_expander
     except ImportError:
         raise _lacks(source, "tar", "webdataset") from None
+
+    def leave_out(error: Exception) -> bool:
+        name = one_line(error.args[0]).partition(": duplicate")[0]
+        source.tally.leave_out("members of a name that its sample has already", name)
+        return True
+
     for path in shards:
-        with path.open("rb") as stream:
-            if stream.read(2) == b"\x1f\x8b":
-                raise ValueError(f"{path}: is compressed; unpack it with gunzip")
-            stream.seek(0)
-            try:
-                files = tar_file_expander([{"url": path.name, "stream": stream}])
-                for sample in group_by_keys(files, keys=_key_and_suffix):
-                    yield from _sample(source, path, sample)
-            except (OSError, EOFError, _tar_error()) as error:
-                raise ValueError(
-                    f"{path}: cannot be read as tar: {one_line(error.args[0])}; copy it again"
-                ) from None
+        files = tar_file_expander(_open_tar(path))
+        samples = group_by_keys(files, keys=_key_and_suffix, handler=leave_out)
+        for sample in _naming(path, "tar", samples, tarfile.TarError, EOFError):
+            yield from _sample(source, path, sample)
+
+
+def _open_tar(path: Path) -> Iterator[dict[str, Any]]:
+    """Open a shard, as webdataset takes it, and close it behind the last member."""
+    with path.open("rb") as stream:
+        head = stream.read(512)
+        if (kind := kind_of(head)) and not head[257:].startswith(b"ustar"):
+            raise ValueError(f"{path}: is {kind.name}; {kind.remedy}")
+        stream.seek(0)
+        yield {"url": path.name, "stream": stream}
 
 
 def _sample(source: Source, path: Path, sample: dict[str, Any]) -> Iterator[Entry]:
     key = sample["__key__"]
+    members = {name: data for name, data in sample.items() if not name.startswith("__")}
     where = f"{path.name}: {key}"
-    suffix = next((name for name in sample if name in _PICTURES), None)
-    if suffix is None:
+    ending = next((name for name in members if PICTURE_ENDING.fullmatch(f".{name}")), None)
+    if ending is None:
         source.tally.leave_out("samples without a picture", where)
         return
     about = {}
-    if "json" in sample:
+    if "json" in members:
         try:
-            about = json.loads(decode(where, sample["json"]))
-        except (ValueError, RecursionError):
+            about = parse_json(where, decode(where, members["json"]))
+        except ValueError:
             source.tally.leave_out("JSON members that are not JSON", where)
-    text = next((decode(where, sample[name]) for name in _TEXTS if name in sample), None)
+    text = next((decode(where, members[name]) for name in _TEXTS if name in members), None)
     if text is None and isinstance(about, dict):
         text = next((about[name] for name in _FIELDS if about.get(name)), None)
-    source.detail = source.detail or f"{suffix} beside " + list_names(set(sample) - {suffix}, 8)
-    name = _unpack(source, f"{path.stem}/{key}", sample[suffix], suffix)
-    yield Entry(name)
+    source.detail = source.detail or f"{ending} beside " + list_names(set(members) - {ending}, 8)
+    name = _unpack(source, path, f"{key}.{ending}", members[ending])
+    yield Entry(name, split=_split_in(source, path))
     for caption in captions_of(source, where, text):
         yield Entry(name, caption)
-
-
-def _unpack(source: Source, name: str, picture: bytes, suffix: str = "") -> str:
-    """Write a picture below the folder of images if it is not there; returns its name there."""
-    folder = source.options.unpack_to
-    if folder is None:
-        raise ValueError(f"{source.path}: holds pictures; give `images`, a folder to unpack into")
-    # A key may lead out of the folder.
-    name = "/".join(part for part in name.split("/") if part.strip(".")).lstrip("/")
-    found = next((end for begin, end in _SUFFIXES.items() if picture.startswith(begin)), "")
-    name += f".{suffix}" if suffix else found
-    if len(picture) > LARGEST_FILE:
-        source.tally.leave_out("pictures above the limit", name)
-        return name
-    path = Path(folder, name)
-    if not path.is_file() or path.stat().st_size != len(picture):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture)
-    return name
 
 
 def _key_and_suffix(name: str) -> tuple[str, str]:
@@ -167,19 +166,63 @@ def _key_and_suffix(name: str) -> tuple[str, str]:
     return key.removeprefix("./"), suffix
 
 
-def _split_in(path: Path) -> str | None:
-    """Find the split in the name of a file, or of its folder."""
-    for text in (path.name, path.parent.name):
+def _unpack(source: Source, shard: Path, name: str, picture: bytes) -> str:
+    """Write a picture below the folder of images if it is not there; returns its name there.
+
+    The name begins with that of the shard, since shards may have pictures of the same name, and
+    folders shards of the same name.
+
+    Raises:
+        ValueError: no folder is given, or another picture has that name.
+        OSError: the picture cannot be written.
+    """
+    folder = source.options.unpack_to
+    if folder is None:
+        raise ValueError(f"{source.path}: holds pictures; give `images`, a folder to unpack into")
+    name = f"{_below(source, shard).with_suffix('').as_posix()}/{name}"
+    # A key may lead out of the folder.
+    name = "/".join(part for part in name.split("/") if part.strip("."))
+    if len(picture) > LARGEST_FILE:
+        source.tally.leave_out("pictures above the limit", name)
+        return name
+    path = Path(folder, name)
+    with writing(path, "free some space, or give another folder as `images`"):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as partial:
+                partial.write_bytes(picture)
+        elif path.stat().st_size != len(picture) or path.read_bytes() != picture:
+            raise ValueError(
+                f"{path}: is another picture than that of {shard}; give another folder as `images`"
+            )
+    return name
+
+
+def _below(source: Source, shard: Path) -> Path:
+    """Return the path of a shard below the folder that was given, or its name."""
+    return Path(shard.name) if shard == source.path else shard.relative_to(source.path)
+
+
+def _split_in(source: Source, shard: Path) -> str | None:
+    """Find the split in the name of a shard, or of its folder."""
+    below = _below(source, shard)
+    for text in (below.name, below.parent.name):
         found = re.match(r"(train|validation|valid|val|test)(?![a-z])", text, re.IGNORECASE)
         if found:
-            return Source(path).split(found[1], "name")
+            return source.split(found[1], "name")
     return None
 
 
-def _tar_error() -> type[Exception]:
-    import tarfile
-
-    return tarfile.TarError
+def _naming(path: Path, kind: str, items: Iterable[_T], *errors: type[Exception]) -> Iterator[_T]:
+    """Iterate over what a library reads from a file; its errors name the file and the remedy."""
+    try:
+        yield from items
+    except (OSError, *errors) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise unreadable(path, error) from error
+        # webdataset adds the open file.
+        cause = one_line(error.args[0] if error.args else error).partition(" @ <")[0]
+        raise ValueError(f"{path}: cannot be read as {kind}: {cause}; copy it again") from None
 
 
 def _lacks(source: Source, kind: str, package: str) -> ModuleNotFoundError:

@@ -9,14 +9,14 @@ from typing import Any
 
 from jaxcap.files.text import plain, quote
 from jaxcap.formats.columns import Columns, find_columns, has_urls_only
-from jaxcap.formats.entries import Entry, Source
+from jaxcap.formats.entries import PICTURE_ENDING, Entry, Source
 from jaxcap.formats.records import TO_DOWNLOAD, captions_of
 
 _DELIMITERS = ("\t", ",", ";", "|")
 # A caption with more line ends in quotation marks is taken for one without a closing mark.
 _MOST_LINES = 20
-_ENDING = r"\.(jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif)"
-_SUFFIX = re.compile(rf"{_ENDING}\s*$", re.IGNORECASE)
+_SUFFIX = re.compile(rf"{PICTURE_ENDING.pattern}\s*$", re.IGNORECASE)
+_IMAGE_FIRST = re.compile(rf"[^,;|\t]*?{PICTURE_ENDING.pattern}\s*([,;|]|(?<=\s))", re.IGNORECASE)
 
 
 def find_header(line: str) -> tuple[str, list[str]] | None:
@@ -31,8 +31,8 @@ def find_header(line: str) -> tuple[str, list[str]] | None:
 
 def find_delimiter(line: str) -> str | None:
     """Find the delimiter after the name of an image with which a line begins; None without one."""
-    found = re.match(rf"[^,;|\t]*?{_ENDING}\s*([,;|]|(?<=\s))", line, re.IGNORECASE)
-    return (found[2] or " ") if found else None
+    found = _IMAGE_FIRST.match(line)
+    return (found[1] or " ") if found else None
 
 
 def read_table(source: Source, text: str) -> Iterator[Entry]:
@@ -196,6 +196,6 @@ def check_first_cell(source: Source, image: str, rest: Sequence[str]) -> None:
     """
     if rest and not _SUFFIX.search(image) and all(map(_SUFFIX.search, rest)):
         raise ValueError(
-            f"{source.path}: line 1 begins with {plain(quote(image))}, which is no image as on the "
-            "other lines; if it is a header, name its columns image and caption"
+            f"{source.path}: line 1 begins with {plain(quote(image))}, which is not an image as on "
+            "the other lines; if it is a header, name its columns image and caption"
         )

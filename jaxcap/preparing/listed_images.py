@@ -12,11 +12,11 @@ class ListedImages(NamedTuple):
     """Pictures of a list.
 
     Attributes:
-        ids: the id of each picture by its path; its name if the file has no ids.
+        paths: the path of each picture by its id, or by its name if the file has no ids.
         missing: what is said of those that the folder lacks; empty if it has all.
     """
 
-    ids: dict[str, ImageId]
+    paths: dict[ImageId, str]
     missing: str
 
 
@@ -33,16 +33,16 @@ def find_listed_images(file: AnyPath, folder: AnyPath) -> ListedImages:
     """
     images = {image.name: image for image in read_caption_file(file).images}
     found = find_images(folder, [*images])
-    ids: dict[str, ImageId] = {}
+    paths: dict[ImageId, str] = {}
     for name, path in found.paths.items():
         number = images[name].id
-        ids[str(path)] = name if number is None else number
+        paths[name if number is None else number] = str(path)
     missing = ""
     if found.missing:
         missing = (
             f"{folder}: {len(found.missing):,} of {len(images):,} images of {file} are missing: "
             f"{found.near.list(found.missing)}"
         )
-    if not ids:
+    if not paths:
         raise FileNotFoundError(missing or f"{file}: names no image")
-    return ListedImages(ids, missing)
+    return ListedImages(paths, missing)

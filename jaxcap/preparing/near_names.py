@@ -4,8 +4,11 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from jaxcap.formats.entries import PICTURE_ENDING
+
 _NAMED = 5
-_ENDINGS = re.compile(r"(\.(jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif|\d+))+$")
+# Flickr8k's token file has a name that ends in `.jpg.1`.
+_ENDINGS = re.compile(rf"(?:{PICTURE_ENDING.pattern}|\.\d+)+$")
 
 
 def normal(name: str) -> str:

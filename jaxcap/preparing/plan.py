@@ -78,9 +78,9 @@ class PreparationConfig:
 
     def expanded(self) -> "PreparationConfig":
         """Expand `~` in the paths."""
+        fields = ("images", "captions", "output", "image_list")
         paths = {
-            field: Path(getattr(self, field)).expanduser()
-            for field in ("images", "captions", "output")
+            field: Path(path).expanduser() for field in fields if (path := getattr(self, field))
         }
         return dataclasses.replace(self, **paths)
 

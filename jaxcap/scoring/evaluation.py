@@ -144,12 +144,13 @@ def evaluate_results(
     tokenizer: str = "ptb",
     keep_rejected: bool = False,
 ) -> Evaluation:
-    """Score a file of results against a file of references, in COCO's forms.
+    """Score a file of results against a file of references.
 
     Args:
         results: `[{"image_id": 1, "caption": "a cat"}, ...]`.
-        references: `{"annotations": [{"image_id": 1, "caption": "A cat."}, ...]}`; images without a
-            caption in `results` are left out. Image ids are integers or strings.
+        references: `{"annotations": [{"image_id": 1, "caption": "A cat."}, ...]}`, or a text file
+            of another caption format; images without a caption in `results` are left out. Image
+            ids are integers or strings.
         java: also compute METEOR and SPICE, if Java and their programs are installed.
         tokenizer: as for `evaluate`.
         keep_rejected: keep references that VizWiz marks as rejected or precanned.

@@ -11,9 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from jaxcap.files.text import plain, quote
-
-ImageId = int | str
-"""Id of an image: an integer of any size, or a string."""
+from jaxcap.formats.entries import ImageId
 
 _LONGEST = 1_000
 _INTEGER = re.compile("0|-?[1-9][0-9]*")

@@ -4,45 +4,43 @@ import warnings
 from typing import Any
 
 from jaxcap.files import AnyPath
-from jaxcap.files.json import read_json_value
+from jaxcap.files.json import parse_json
 from jaxcap.files.text import read_text
-from jaxcap.formats.entries import ReadOptions
-from jaxcap.formats.read import read_caption_file
-from jaxcap.scoring.image_ids import ImageId, read_id
+from jaxcap.formats.entries import ImageId, ReadOptions
+from jaxcap.formats.read import name_of_json, read_caption_file
+from jaxcap.formats.records import is_json_lines
+from jaxcap.scoring.image_ids import read_id
 
 
-def has_other_format(path: AnyPath) -> bool:
-    """Say whether a file is references of another format than COCO's, and no results.
+def read_coco_value(path: AnyPath) -> Any | None:
+    """Read the JSON of references in COCO's form, or of results given in their place.
+
+    Returns:
+        The value; None for a file of another caption format.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is neither a folder nor text in UTF-8, or not JSON though it begins so.
+        ValueError: it is a folder, not text in UTF-8, or not JSON though it begins so.
         OSError: it cannot be read.
     """
-    if read_text(path).lstrip()[:1] not in ("{", "["):
-        return True
-    try:
-        value = read_json_value(path)
-    except ValueError as error:
-        return "JSON Lines" in str(error)
+    text = read_text(path)
+    if text.lstrip()[:1] not in ("{", "[") or is_json_lines(text):
+        return None
+    value = parse_json(path, text)
     if isinstance(value, list):
-        return bool(value) and _has_several(value)
-    if not isinstance(value, dict) or "annotations" in value:
-        return False
-    images = value.get("images")
-    first = images[0] if isinstance(images, list) and images else None
-    if isinstance(first, dict):
-        return "sentences" in first or "captions" in first
-    return any(isinstance(found, str | list) and found for found in value.values())
+        return value if _may_be_results(value) else None
+    return value if "annotations" in value or name_of_json(value) in ("coco", None) else None
 
 
-def _has_several(entries: list[Any]) -> bool:
-    """Say whether an image has several captions, which no file of results has."""
+def _may_be_results(entries: list[Any]) -> bool:
+    """Say whether a list may be results: they have an `image_id` each, and a caption an image."""
     found = [entry for entry in entries if isinstance(entry, dict)]
-    if any(isinstance(entry.get("caption"), list) for entry in found):
-        return True
     named = [entry["image"] for entry in found if isinstance(entry.get("image"), str)]
-    return len(named) == len(entries) > len(set(named))
+    return (
+        all("image_id" in entry for entry in found)
+        and not any(isinstance(entry.get("caption"), list) for entry in found)
+        and not len(named) == len(entries) > len(set(named))
+    )
 
 
 def read_other_format(

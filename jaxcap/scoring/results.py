@@ -1,9 +1,10 @@
-"""COCO's files of results and of references, checked when read.
+"""Files of results and of references, checked when read.
 
-Results are a list `[{"image_id": 1, "caption": "a cat"}, ...]`, one entry per image. References are
-an object `{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}, ...]}`, any number per
-image. Image ids are integers or strings. A fault that would change a score is a ValueError that
-names the file and the entry. A fault that does not is one warning with a count.
+In COCO's forms, results are a list `[{"image_id": 1, "caption": "a cat"}, ...]`, one entry per
+image. References are an object `{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."},
+...]}`, any number per image. Image ids are integers or strings. A fault that would change a score
+is a ValueError that names the file and the entry. A fault that does not is one warning with a
+count.
 """
 
 import json
@@ -18,13 +19,13 @@ from jaxcap.files import AnyPath
 from jaxcap.files.json import read_json_value
 from jaxcap.files.text import LONGEST_CAPTION, quote, too_long
 from jaxcap.files.whole import replacing
-from jaxcap.scoring.image_ids import ImageId, near_matches, read_id, show, some
-from jaxcap.scoring.reference_formats import has_other_format, read_other_format
+from jaxcap.formats.coco import REJECTED
+from jaxcap.formats.entries import ImageId
+from jaxcap.scoring.image_ids import near_matches, read_id, show, some
+from jaxcap.scoring.reference_formats import read_coco_value, read_other_format
 
 _RESULTS_FORM = '[{"image_id": 1, "caption": "a cat"}]'
 _REFERENCES_FORM = '{"annotations": [{"image_id": 1, "id": 1, "caption": "A cat."}]}'
-# VizWiz's marks of annotations that its own evaluation passes over.
-_REJECTED: tuple[str, ...] = ("is_rejected", "is_precanned")
 _URLS = ("coco_url", "flickr_url", "vizwiz_url", "url")
 
 
@@ -53,7 +54,7 @@ def read_references(path: AnyPath, *, keep_rejected: bool = False) -> ReferenceF
     """Read the references of each image.
 
     Args:
-        path: the file, in COCO's form, or of any format that `jaxcap.formats.read` reads.
+        path: the file, in COCO's form, or of another caption format that is one file of text.
         keep_rejected: keep the annotations that VizWiz marks as rejected or precanned, which its
             own evaluation leaves out.
 
@@ -61,10 +62,7 @@ def read_references(path: AnyPath, *, keep_rejected: bool = False) -> ReferenceF
         FileNotFoundError: there is no such file.
         ValueError: the file has another form, is empty, or has an annotation id twice.
     """
-    if has_other_format(path):
-        captions, names, ids = read_other_format(path, keep_rejected)
-        return ReferenceFile(captions, {}, names, ids)
-    return _references(path, read_json_value(path), keep_rejected)
+    return _references(path, read_coco_value(path), keep_rejected)
 
 
 def read_both(
@@ -72,20 +70,20 @@ def read_both(
 ) -> tuple[dict[ImageId, str], ReferenceFile]:
     """Read results and references, and say so if the two are swapped.
 
-    Args, errors: as for `read_results` and `read_references`.
+    Args:
+        results: as for `read_results`, which raises the same errors.
+        references, keep_rejected: as for `read_references`, which raises the same errors.
     """
     value = read_json_value(results)
     if isinstance(value, dict) and "annotations" in value and Path(references).is_file():
-        other = read_json_value(references)
+        other = read_coco_value(references)
         if isinstance(other, list):
             raise ValueError(
                 f"`results` and `references` are swapped: {results} holds references "
                 f"({_count(value['annotations'])}) and {references} results ({_count(other)})"
             )
     captions = _results(results, value)
-    if has_other_format(references):
-        return captions, read_references(references, keep_rejected=keep_rejected)
-    other = read_json_value(references)
+    other = read_coco_value(references)
     if isinstance(other, list):
         raise ValueError(
             f"{references}: is a list ({_count(other)}), expected references {_REFERENCES_FORM}"
@@ -119,7 +117,11 @@ def _results(path: AnyPath, value: Any) -> dict[ImageId, str]:
     return captions
 
 
-def _references(path: AnyPath, value: Any, keep_rejected: bool) -> ReferenceFile:
+def _references(path: AnyPath, value: Any | None, keep_rejected: bool) -> ReferenceFile:
+    """Read references from JSON in COCO's form; of another format if it is None."""
+    if value is None:
+        captions, names, ids = read_other_format(path, keep_rejected)
+        return ReferenceFile(captions, {}, names, ids)
     if isinstance(value, list):
         raise ValueError(
             f"{path}: is a list, as a file of results is ({_count(value)}), expected references "
@@ -138,11 +140,11 @@ def _references(path: AnyPath, value: Any, keep_rejected: bool) -> ReferenceFile
         )
     captions: dict[ImageId, list[str]] = {}
     emptied: dict[ImageId, None] = {}
-    left_out: dict[str, int] = dict.fromkeys(_REJECTED, 0)
+    left_out: dict[str, int] = dict.fromkeys(REJECTED, 0)
     for i, (_, image, caption) in enumerate(
         _entries(path, annotations, "annotations", _REFERENCES_FORM)
     ):
-        marks = [mark for mark in _REJECTED if annotations[i].get(mark)]
+        marks = [mark for mark in REJECTED if annotations[i].get(mark)]
         if marks and not keep_rejected:
             left_out[marks[0]] += 1
             emptied[image] = None

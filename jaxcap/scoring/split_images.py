@@ -24,9 +24,10 @@ from jaxcap.data.image import Image
 from jaxcap.files import AnyPath
 from jaxcap.files.json import read_json
 from jaxcap.files.text import quote
+from jaxcap.formats.entries import ImageId
 from jaxcap.scenes import TruthReport, scene_of_url, truth_report
 from jaxcap.scoring.evaluation import Evaluation, evaluate
-from jaxcap.scoring.image_ids import ImageId, near_matches, read_id, show
+from jaxcap.scoring.image_ids import near_matches, read_id, show
 from jaxcap.scoring.results import ReferenceFile, read_references, write_results
 from jaxcap.text.vocabulary import UNK
 from jaxcap.text.words import TOKENIZERS
@@ -159,9 +160,9 @@ class SplitImages:
         """Find the references of the images.
 
         Args:
-            file: references in COCO's form, with the image ids of the source of the data, or with
-                rows of the split's features if the data set keeps no ids. The default is the
-                references in the data folder, or else the captions of the word ids.
+            file: references, as for `read_references`, with the image ids of the source of the
+                data, or with rows of the split's features if the data set keeps no ids. The default
+                is the references in the data folder, or else the captions of the word ids.
             keep_rejected: keep references of `file` that VizWiz marks as rejected or precanned;
                 without them an image may have no reference.
 

@@ -24,7 +24,9 @@ from jaxcap.vision.images import RGB, decode_image
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REMEDIES = {
-    **dict.fromkeys((401, 402, 403, 451), "it gives it to no program: save it with a browser"),
+    **dict.fromkeys(
+        (401, 402, 403, 451), "it may refuse programs: save the picture with a browser"
+    ),
     **dict.fromkeys((408, 429, 500, 502, 503, 504), "try again later"),
 }
 _CHUNK_BYTES = 1 << 16

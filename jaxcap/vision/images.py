@@ -114,7 +114,7 @@ def _open(data: bytes, name: str) -> Image.Image:
 
 
 def _identify(data: bytes, name: str) -> Image.Image:
-    """Open as `Image.open` does, but for its warning, which a thread cannot silence for itself."""
+    """Open as `Image.open` does, without its warning, which a thread cannot silence for itself."""
     failure: tuple[str, Exception] | None = None
     for format in read_formats():
         factory, accepts = Image.OPEN[format]
@@ -166,7 +166,7 @@ def _broken(data: bytes, name: str, error: Exception) -> OSError | ValueError:
 
 
 def _without_extras(data: bytes) -> bytes | None:
-    """Leave out the chunks of a PNG that no pixel needs; None if it has none or is no PNG."""
+    """Leave out the chunks of a PNG that no pixel needs; None if it has none or is not a PNG."""
     if not data.startswith(_PNG):
         return None
     kept, start = [_PNG], len(_PNG)

@@ -246,7 +246,7 @@ def test_solver_refuses_what_it_does_not_know(made):
 
 
 @pytest.mark.parametrize("by_name", [True, False])
-def test_a_rule_of_ones_own(made, by_name, monkeypatch):
+def test_your_own_rule(made, by_name, monkeypatch):
     """A rule without a learning rate, which the solver need not know."""
     steps = []
 

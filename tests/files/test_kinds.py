@@ -92,7 +92,20 @@ def test_a_file_of_another_kind_is_named_with_what_to_do(tmp_path, said, data):
 
 
 def test_text_that_begins_like_another_kind_is_text():
-    for text in ("BZh", "PARTY", "PK", "version 1", "%", "MZ", "II*", "a.jpg#0\tx" * 99, "", "<a>"):
+    for text in (
+        "The wide street",
+        "IIRS.jpg",
+        "BZh",
+        "PARTY",
+        "PK",
+        "version 1",
+        "%",
+        "MZ",
+        "II*",
+        "a.jpg#0\tx" * 99,
+        "",
+        "<a>",
+    ):
         assert decode("a", text.encode()) == text
     with pytest.raises(ValueError, match=r"line 2 is not UTF-8 \(byte 0xe9\); save it as UTF-8"):
         decode("a", b"a\ncaf\xe9")

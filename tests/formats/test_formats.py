@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +91,11 @@ def shown(found):
     ("kind", "content", "expected"),
     [
         ("coco", COCO, "7 a.jpg : A cat. | 9 b.jpg : A dog., Two dogs."),
+        (
+            "coco",
+            {"description": "by me", **COCO},
+            "7 a.jpg : A cat. | 9 b.jpg : A dog., Two dogs.",
+        ),
         ("coco", STAIR, f"{2**62} a.jpg : 猫。"),
         ("coco", NOCAPS, "0013ea2087020901.jpg : | 1 0013ea2087020902.jpg :"),
         (
@@ -186,14 +193,14 @@ def test_a_quotation_mark_without_its_partner_swallows_nothing(tmp_path, last):
     assert found.notes[0].startswith("mended: ") and "(line 4, line 5" in found.notes[0]
 
 
-def test_what_csv_writes_is_read_back(tmp_path):
-    rows = [(f"{i}.jpg", text) for i, text in enumerate(['a "b"', "c,d", "e\nf.jpg,g h", "\"'"])]
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_what_csv_writes_is_read_back(tmp_path, delimiter):
+    captions = ['a "b"', "c,d;e", "f\tg|h", "i\nj, k", "\"'"]
+    rows = [(f"{i}.jpg", text) for i, text in enumerate(captions)]
     file = io.StringIO()
-    csv.writer(file, delimiter=";").writerows([("name", "text"), *rows])
+    csv.writer(file, delimiter=delimiter).writerows([("name", "text"), *rows])
     found = read(tmp_path, file.getvalue())
-    assert [image.raw[0] for image in found.images[:2]] == ['a "b"', "c,d"]
-    # A line of a caption that is a row by itself is taken for one.
-    assert found.notes or [image.raw[0] for image in found.images] == [text for _, text in rows]
+    assert [(image.name, *image.raw) for image in found.images] == rows and not found.notes
 
 
 def test_rejected_captions_are_left_out_and_counted_unless_kept(tmp_path):
@@ -260,4 +267,9 @@ def test_a_format_is_forced_or_refused(tmp_path):
         read(tmp_path, COCO, format="karpathy")
     with pytest.raises(ValueError, match="has no known format: its first line is 'a cat'"):
         read(tmp_path, "a cat\n", format="table")
-    assert len(FORMATS) == len(set(FORMATS)) == 13
+
+
+def test_the_guide_lists_every_format():
+    guide = (Path(__file__).parents[2] / "docs/guide.md").read_text(encoding="utf-8")
+    section = guide.partition("#### Caption files")[2].partition("####")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.M)) == sorted(FORMATS)

@@ -1,8 +1,10 @@
 """Parquet and tar files, whose pictures are unpacked into the folder of images."""
 
+import errno
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -86,6 +88,7 @@ def test_tar_shards(tmp_path):
         "a.b.json": json.dumps({"captions": ["all blue", "a blue one"]}).encode(),
         "../../out.png": picture("green"),
         "../../out.txt": b"all green",
+        "../../out.PNG": picture("white"),
         "3.json": b'{"caption": "its picture failed", "status": "failed_to_download"}',
         "4.png": picture("white"),
     }
@@ -100,16 +103,57 @@ def test_tar_shards(tmp_path):
             ("00000/4.png", None, []),
         ],
     )
-    assert found.notes == ("left out: 1 samples without a picture (00000.tar: 3)",)
+    assert found.detail == "jpg beside json, txt"
+    assert found.notes == (
+        "left out: 1 members of a name that its sample has already (../../out.PNG)",
+        "left out: 1 samples without a picture (00000.tar: 3)",
+    )
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.parent for path in files} == {tmp_path, tmp_path / "images/00000"}
     cut = (tmp_path / "00000.tar").read_bytes()[:700]
     (tmp_path / "cut.tar").write_bytes(cut)
-    with pytest.raises(ValueError, match="cut.tar: cannot be read as tar"):
+    with pytest.raises(
+        ValueError, match="cut.tar: cannot be read as tar: unexpected end of data; copy it again$"
+    ):
         read(tmp_path / "cut.tar", unpack_to=tmp_path / "images")
     (tmp_path / "packed.tar").write_bytes(b"\x1f\x8b" + cut)
-    with pytest.raises(ValueError, match="packed.tar: is compressed; unpack it with gunzip"):
+    with pytest.raises(ValueError, match="packed.tar: is packed by gzip; unpack it with gunzip"):
         read(tmp_path / "packed.tar", unpack_to=tmp_path / "images")
+
+
+def test_shards_and_pictures_of_the_same_name_are_kept_apart(tmp_path):
+    pytest.importorskip("webdataset", reason="needs pip install 'jaxcap[shards]'")
+    for folder, colour in (("train", "red"), ("val", "blue")):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        members = {"1.bmp": picture(colour, "bmp"), "1.txt": f"all {colour}".encode()}
+        write_tar(tmp_path / "data" / folder / "0.tar", members)
+    images = tmp_path / "images"
+    found = read(tmp_path / "data", unpack_to=images)
+    assert shown(found) == [
+        ("train/0/1.bmp", "train", ["all red"]),
+        ("val/0/1.bmp", "val", ["all blue"]),
+    ]
+    assert (images / "val/0/1.bmp").read_bytes() == picture("blue", "bmp")
+    # Of the same size, as bitmaps are.
+    (images / "val/0/1.bmp").write_bytes(picture("green", "bmp"))
+    with pytest.raises(
+        ValueError, match="1.bmp: is another picture than that of .*val/0.tar; give"
+    ):
+        read(tmp_path / "data", unpack_to=images)
+
+
+def test_a_full_disk_is_not_a_broken_shard_and_leaves_no_half_picture(tmp_path, monkeypatch):
+    pytest.importorskip("webdataset", reason="needs pip install 'jaxcap[shards]'")
+    write_tar(tmp_path / "0.tar", {"1.png": picture("red"), "1.txt": b"all red"})
+
+    def fail(path, content):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match=r"0/1.png: cannot be written \(No space .*: free some space"):
+        read(tmp_path / "0.tar", unpack_to=tmp_path / "images")
+    assert not [*(tmp_path / "images/0").iterdir()]
 
 
 @pytest.mark.parametrize(

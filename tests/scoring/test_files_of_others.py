@@ -10,6 +10,7 @@ import pytest
 from jaxcap.data.dataset import Dataset
 from jaxcap.scoring.evaluation import evaluate, evaluate_results
 from jaxcap.scoring.image_ids import near_matches, read_id
+from jaxcap.scoring.results import read_references
 from jaxcap.scoring.scores import Scorer
 from jaxcap.scoring.sheet import make_sheet
 from jaxcap.scoring.split_images import SplitImages
@@ -347,6 +348,16 @@ def test_the_data_set_tells_its_tokenizer(images, tmp_path):
 
 
 SHOP = {f"shop_{i}.jpg": texts for i, texts in enumerate(REFERENCES)}
+
+
+def test_a_reference_an_image_by_name_is_not_taken_for_results(tmp_path):
+    rows = [{"image": name, "caption": texts[0]} for name, texts in SHOP.items()]
+    (tmp_path / "references.json").write_text(json.dumps(rows))
+    assert list(read_references(tmp_path / "references.json").captions) == [*SHOP]
+    (tmp_path / "source.json").write_text(json.dumps({"annotations": []}))
+    (tmp_path / "captions.txt").write_text("a.jpg#0\tA cat .\n")
+    with pytest.raises(ValueError, match="source.json: is a file of references .* did you swap"):
+        evaluate_results(tmp_path / "source.json", tmp_path / "captions.txt")
 
 
 @pytest.mark.parametrize(

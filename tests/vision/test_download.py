@@ -101,7 +101,11 @@ def test_pictures_are_fetched_and_no_file_is_written_or_left_open(server, tmp_pa
     ("path", "kind", "message"),
     [
         ("missing.png", OSError, "answered 404 Not Found; check the URL$"),
-        ("denied", OSError, "answered 403 .*; it gives it to no program: save it with a browser$"),
+        (
+            "denied",
+            OSError,
+            "answered 403 .*; it may refuse programs: save the picture with a browser$",
+        ),
         ("busy", OSError, "answered 503 .*; try again later$"),
         ("loop", OSError, "more than 5 redirects"),
         ("redirect?file:///etc/hostname", ValueError, "only http and https.*'file'"),
