@@ -17,7 +17,9 @@ from jaxcap.files.cache import cache_folder
 from jaxcap.files.text import one_line
 from jaxcap.learning import processes
 
-SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
+SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of everything random.", lower_bound=0, upper_bound=2**32 - 1
+)
 TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
 
 

@@ -10,6 +10,7 @@ import pytest
 from jaxcap.data.batches import ORDERS, CaptionSet, draw_rows, gather
 from jaxcap.data.dataset import Split
 from jaxcap.data.image import Image
+from jaxcap.data.seeds import split_seed
 
 M, N, EPOCH = 23, 5, 4
 LENGTHS = np.random.default_rng(0).integers(3, 18, 1000)
@@ -58,3 +59,9 @@ def test_gather_and_trim():
     batch = gather(data, jnp.array([1, 0, 1]))
     np.testing.assert_array_equal(batch.image.pooled, [[0, 1], [4, 5], [0, 1]])
     np.testing.assert_array_equal(batch.captions, captions[jnp.array([1, 0, 1]), :4])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**64])
+def test_a_seed_that_would_have_the_keys_of_another_is_refused(seed):
+    with pytest.raises(ValueError, match=rf"`seed` is {seed}, expected 0 to 4294967295"):
+        split_seed(seed)
