@@ -35,7 +35,8 @@ from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.captions import Captioner, decode
 from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.word_by_word import Greedy
-from jaxcap.nn.captioner import CaptionerConfig, init_params, word_table
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import init_params, word_table
 from jaxcap.text.vocabulary import Vocabulary
 
 D, W, H = 512, 256, 512

@@ -26,7 +26,8 @@ from jaxcap.learning.config import OptimiserConfig
 from jaxcap.learning.objective import Likelihood
 from jaxcap.learning.optimiser import make_optimiser
 from jaxcap.learning.step import init_state, train_step
-from jaxcap.nn.captioner import _hidden_states, init_params
+from jaxcap.nn.captioner import _hidden_states
+from jaxcap.nn.parameters import init_params
 from jaxcap.nn.plan import ComputePlan
 
 LENGTHS = flags.DEFINE_list("lengths", ["16", "64", "256"], "Words of a caption, T.")

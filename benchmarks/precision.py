@@ -28,7 +28,8 @@ from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.objective import Likelihood
 from jaxcap.learning.optimiser import make_optimiser
 from jaxcap.learning.step import init_state
-from jaxcap.nn.captioner import CaptionerConfig, init_params
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import init_params
 
 STEPS = flags.DEFINE_integer("steps", 50, "Steps in float32 and float64.", lower_bound=1)
 EVERY = flags.DEFINE_integer("every", 10, "Steps between two lines.", lower_bound=1)

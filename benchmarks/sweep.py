@@ -25,7 +25,7 @@ from jaxcap.learning.config import TrainingConfig
 from jaxcap.learning.learner import Learner, make_learner
 from jaxcap.learning.loop import Call, compile_steps
 from jaxcap.learning.sweep import Member, make_learners, members
-from jaxcap.nn.captioner import CaptionerConfig
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.text.vocabulary import Vocabulary
 
 D, W, T = 512, 256, 16

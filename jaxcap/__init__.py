@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from jaxcap.learning.step import init_state as init_state
     from jaxcap.learning.step import train_step as train_step
     from jaxcap.nn.captioner import caption_loss as caption_loss
-    from jaxcap.nn.captioner import init_params as init_params
     from jaxcap.nn.cells import Cell as Cell
     from jaxcap.nn.cells import lstm_init as lstm_init
     from jaxcap.nn.cells import rnn_init as rnn_init
     from jaxcap.nn.config import CaptionerConfig as CaptionerConfig
     from jaxcap.nn.gradcheck import gradient_errors as gradient_errors
     from jaxcap.nn.gradcheck import rel_error as rel_error
+    from jaxcap.nn.parameters import init_params as init_params
     from jaxcap.nn.unroll import lstm as lstm
     from jaxcap.nn.unroll import lstm_step as lstm_step
     from jaxcap.nn.unroll import rnn as rnn
@@ -64,7 +64,7 @@ _HOMES = {
     "caption_loss": "nn.captioner",
     "fit": "learning.loop",
     "gradient_errors": "nn.gradcheck",
-    "init_params": "nn.captioner",
+    "init_params": "nn.parameters",
     "init_state": "learning.step",
     "load_captioner": "trained",
     "load_data": "datasets",

@@ -131,7 +131,7 @@ def info(tiny):
     """Of a run of 20 iterations."""
     from jaxcap.learning.checkpoint_info import RunInfo
     from jaxcap.learning.config import TrainingConfig
-    from jaxcap.nn.captioner import CaptionerConfig
+    from jaxcap.nn.config import CaptionerConfig
 
     model = CaptionerConfig.for_data(tiny, wordvec_dim=8, hidden_dim=16, dropout=0.2)
     training = TrainingConfig(batch_size=8, num_epochs=4, log_every=2, order="shuffle")

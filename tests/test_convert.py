@@ -19,7 +19,8 @@ from jaxcap.convert import (
     to_safetensors,
     to_torch,
 )
-from jaxcap.nn.captioner import CaptionerConfig, logits
+from jaxcap.nn.captioner import logits
+from jaxcap.nn.config import CaptionerConfig
 
 CONFIGS = {
     "lstm with c0": CaptionerConfig(11, 7, 5, 8, init_cell=True),

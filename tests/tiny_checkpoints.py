@@ -10,7 +10,7 @@ from jaxcap.learning.checkpoint_info import RunInfo
 from jaxcap.learning.config import OptimiserConfig, TrainingConfig
 from jaxcap.learning.optimiser import make_optimiser
 from jaxcap.learning.step import init_state
-from jaxcap.nn.captioner import CaptionerConfig
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.build(["a", "cat", "on", "grass"])

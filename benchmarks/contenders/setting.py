@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from jaxcap.nn.captioner import CaptionerConfig, init_params
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import init_params
 
 NULL, START, END = 0, 1, 2
 LEARNING_RATE = 5e-3

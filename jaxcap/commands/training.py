@@ -19,7 +19,7 @@ from jaxcap.learning.run import Run, open_run
 from jaxcap.learning.sharding import make_layout
 from jaxcap.learning.start import Start
 from jaxcap.learning.sweep import SWEPT, members, open_sweep, parse_sweep
-from jaxcap.nn.captioner import CaptionerConfig
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.products import PRECISIONS
 
 PCA_FEATURES = flags.DEFINE_bool(

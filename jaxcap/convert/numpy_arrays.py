@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from jaxcap.convert.named_arrays import NamedArrays, Source, checked_path
 from jaxcap.files.whole import replacing
-from jaxcap.nn.captioner import Params
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.linen_cell import CELL_PREFIX
+from jaxcap.nn.parameters import Params
 
 Arrays = dict[str, Float[np.ndarray, "..."]]
 

@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 from jaxcap.convert.named_arrays import NamedArrays, Source, checked_path
 from jaxcap.convert.numpy_arrays import Arrays, check_parameters, from_numpy
 from jaxcap.files.whole import replacing
-from jaxcap.nn.captioner import Params
 from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import Params
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Shaped
 
+from jaxcap.data.image import Image
 from jaxcap.files.hdf5 import check_finite
 
 AnyArray = Shaped[Array, "..."] | Shaped[np.ndarray, "..."]
@@ -107,6 +108,31 @@ def check_widths(shapes: Mapping[str, tuple[int, ...]]) -> None:
     if len({shape[1] for shape in shapes.values()}) > 1:
         found = " and ".join(f"{where} has shape {shape}" for where, shape in shapes.items())
         raise ValueError(f"{found}, expected rows of one length; take both from one data set")
+
+
+def check_grid(image: Image, where: str) -> None:
+    """Check that the grid of K images, if any, is (K, L, C) finite floats, and its mask (K, L).
+
+    Raises:
+        ValueError: it has another shape or type, a value is not finite, or an image has no place.
+    """
+    if image.grid is None:
+        return
+    grid, mask, num = image.grid, image.grid_mask, len(image.pooled)
+    if grid.ndim != 3 or len(grid) != num or grid.size == 0:
+        raise ValueError(f"{where}.grid has shape {grid.shape}, expected ({num}, L, C), none empty")
+    if not jnp.issubdtype(grid.dtype, jnp.floating):
+        raise ValueError(f"{where}.grid has type {grid.dtype}, expected floats")
+    if not np.isfinite(np.asarray(grid)).all():
+        raise ValueError(f"{where}.grid holds values that are NaN or infinite")
+    if mask is not None and (mask.shape != grid.shape[:2] or mask.dtype != bool):
+        raise ValueError(
+            f"{where}.grid_mask has shape {mask.shape} and type {mask.dtype}, expected "
+            f"{grid.shape[:2]} and bool"
+        )
+    if mask is not None and not np.asarray(mask).any(1).all():
+        row = int(np.argmin(np.asarray(mask).any(1)))
+        raise ValueError(f"{where}.grid_mask row {row} has no place, expected one at least")
 
 
 def check_arrays(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxcap.data.checks import AnyArray, check_arrays, check_widths
+from jaxcap.data.checks import AnyArray, check_arrays, check_grid, check_widths
 from jaxcap.data.identity import ARRAYS, Counts, DataIdentity, DataSource
 from jaxcap.data.image import Image
 from jaxcap.text.vocabulary import Vocabulary
@@ -98,10 +98,10 @@ class Dataset:
         cls,
         captions: AnyArray,
         image_idxs: AnyArray,
-        features: AnyArray,
+        features: AnyArray | Image,
         words: Vocabulary | str | Iterable[str],
         *,
-        val: tuple[AnyArray, AnyArray, AnyArray] | None = None,
+        val: tuple[AnyArray, AnyArray, AnyArray | Image] | None = None,
         name: str = ARRAYS,
     ) -> "Dataset":
         """Build a data set from arrays, checked like files.
@@ -109,7 +109,8 @@ class Dataset:
         Args:
             captions: (M, L) integers in [0, V), rows `<START> ... <END> <NULL> ...`.
             image_idxs: (M,) integers in [0, K), the image of each caption.
-            features: (K, D) floats, a row an image; converted to float32.
+            features: (K, D) floats, a row an image, converted to float32; or an `Image` with a grid
+                too, whose floats keep their type.
             words: a vocabulary; or the V words in the order of their ids, `<NULL>` first, as a list
                 or as a string separated by spaces.
             val: captions, image indices and features of the validation split.
@@ -136,9 +137,15 @@ class Dataset:
             given["val"], names["val"] = val, ("`val[0]`", "`val[1]`", "`val[2]`")
         splits = {}
         for split, arrays in given.items():
-            found = map(jnp.asarray, check_arrays(arrays, names[split], len(words), "`words`"))
-            captions, image_idxs, features = found
-            splits[split] = Split(captions, image_idxs, Image(features), np.empty(0, "S1"))
+            *of_captions, image = arrays
+            if not isinstance(image, Image):
+                image = Image(image)  # pyright: ignore[reportArgumentType]
+            check_grid(image, names[split][2])
+            all_arrays = (*of_captions, image.pooled)
+            found = check_arrays(all_arrays, names[split], len(words), "`words`")
+            captions, image_idxs, pooled = map(jnp.asarray, found)
+            images = jax.tree.map(jnp.asarray, image._replace(pooled=pooled))
+            splits[split] = Split(captions, image_idxs, images, np.empty(0, "S1"))
         for i, field in ((0, "captions"), (2, "features")):
             check_widths({names[s][i]: getattr(found, field).shape for s, found in splits.items()})
         train = splits["train"]
@@ -153,6 +160,12 @@ class Dataset:
             feature_dim=train.features.shape[1],
             source=DataSource(dataset=ARRAYS, pca_features=False),
         )
+
+    @property
+    def grid_dim(self) -> int:
+        """Length of a vector of the images' grids, C; 0 if they have no grid."""
+        grid = next(iter(self.splits.values())).images.grid
+        return 0 if grid is None else grid.shape[2]
 
     @property
     def train(self) -> Split:

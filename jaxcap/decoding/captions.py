@@ -14,7 +14,9 @@ from jaxcap.data.image import Image, as_image
 from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.strategy import Hypotheses, Keys, Step, Strategy
-from jaxcap.nn.captioner import CaptionerConfig, Params, start, step, word_table
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.one_word import bind
+from jaxcap.nn.parameters import Params, word_table
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.text.vocabulary import Vocabulary
 
@@ -132,11 +134,11 @@ def decode(
     """
     if tables is None:
         tables = word_tables(captioners, image.num * strategy.captions_each)
-    steps = [
-        partial(step, one.params, one.config, table=table)
+    bound = [
+        bind(one.params, one.config, image, table)
         for one, table in zip(captioners, tables, strict=True)
     ]
-    carries = tuple(start(one.params, one.config, image) for one in captioners)
+    steps, carries = [step for step, _ in bound], tuple(carry for _, carry in bound)
     if len(steps) == 1:
         return strategy.write(steps[0], carries[0], rules, image.num, keys)
     return strategy.write(average_steps(steps), carries, rules, image.num, keys)

@@ -9,7 +9,7 @@ from typing import Any
 from jaxcap.data.dataset import DataIdentity, Dataset, DataSource
 from jaxcap.files import AnyPath
 from jaxcap.learning.config import OptimiserConfig, TrainingConfig
-from jaxcap.nn.captioner import CaptionerConfig
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.find_cell import CellError
 from jaxcap.text.vocabulary import Vocabulary
 

@@ -27,7 +27,7 @@ from jaxcap.learning.checkpoint_info import FormatError, RunInfo, Validation
 from jaxcap.learning.checkpoint_items import CheckpointItems, first_line, why_not
 from jaxcap.learning.run_folder import is_checkpoint, is_half_written
 from jaxcap.learning.step import TrainState
-from jaxcap.nn.captioner import Params, init_params
+from jaxcap.nn.parameters import Params, init_params
 
 T = TypeVar("T")
 Which = Literal["best", "newest"]

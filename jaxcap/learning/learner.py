@@ -15,7 +15,8 @@ from jaxcap.learning.objective import Likelihood
 from jaxcap.learning.optimiser import Hyper, make_optimiser
 from jaxcap.learning.reward import CiderD, CiderReward
 from jaxcap.learning.step import Loss, TrainState, init_state
-from jaxcap.nn.captioner import CaptionerConfig, Params
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import Params
 
 
 class Learner(NamedTuple):

@@ -31,7 +31,7 @@ from jaxcap.learning.objective import for_minibatches
 from jaxcap.learning.progress import Progress, Validated
 from jaxcap.learning.sharding import BATCH, Layout, all_over_batch, gather_over_batch
 from jaxcap.learning.step import Loss, Steps, StepsResult, TrainState, all_finite, train_step
-from jaxcap.nn.captioner import Params
+from jaxcap.nn.parameters import Params
 from jaxcap.nn.products import matmul_precision
 
 

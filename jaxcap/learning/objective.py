@@ -12,7 +12,9 @@ from jaxtyping import Array, Float
 
 from jaxcap.data.batches import Batch
 from jaxcap.learning.step import Loss
-from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss
+from jaxcap.nn.captioner import caption_loss
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import Params
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.regularisation import Regularisation
 

@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from jaxcap.learning.config import OptimiserConfig, TrainingConfig
-from jaxcap.nn.captioner import CaptionerConfig
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.regularisation import Regularisation
 
 Number = float | Float[Array, ""] | Float[Array, " K"]

@@ -32,7 +32,9 @@ from jaxcap.learning.step import (
     step_key,
     train_step,
 )
-from jaxcap.nn.captioner import CaptionerConfig, Params, start, step
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.one_word import bind
+from jaxcap.nn.parameters import Params
 from jaxcap.nn.products import matmul_precision
 from jaxcap.nn.regularisation import Regularisation
 from jaxcap.scoring.scores import Scorer
@@ -190,8 +192,7 @@ def draw_samples(
     )
     images = data.image_idxs[rows[0]]
     drawn = draw_captions(
-        partial(step, state.params, config),
-        start(state.params, config, data.images.at(images)),
+        *bind(state.params, config, data.images.at(images)),
         Sampling(num_samples=samples),
         Rules(words.start, words.end, words.null, data.captions.shape[1] - 1),
         jax.random.split(jax.random.fold_in(step_key(state), 0), num_images),

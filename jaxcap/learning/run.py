@@ -33,7 +33,8 @@ from jaxcap.learning.sharding import Layout
 from jaxcap.learning.standing import Standing, validation_of
 from jaxcap.learning.start import Start, check_start, initial_params
 from jaxcap.learning.validation import Validator
-from jaxcap.nn.captioner import CaptionerConfig, Params
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import Params
 
 
 @dataclass

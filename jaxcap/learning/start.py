@@ -12,7 +12,7 @@ from jaxcap.learning.checkpoint_info import RunInfo
 from jaxcap.learning.checkpoints import Checkpoints
 from jaxcap.learning.run_folder import holds_run, holds_sweep
 from jaxcap.learning.sharding import Layout
-from jaxcap.nn.captioner import Params
+from jaxcap.nn.parameters import Params
 
 
 class Start(TypedDict, total=False):

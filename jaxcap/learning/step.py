@@ -10,7 +10,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxcap.data.batches import Batch, CaptionSet
-from jaxcap.nn.captioner import CaptionerConfig, Params, init_params
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import Params, init_params
 
 Loss = Callable[[Params, Batch, Array], Array]
 """`loss(params, batch, key) -> ()`: what is minimised, of the parameters, N images with captions

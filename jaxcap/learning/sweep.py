@@ -30,7 +30,8 @@ from jaxcap.learning.run import Run, opened, record
 from jaxcap.learning.standing import Standing
 from jaxcap.learning.start import Start, initial_params
 from jaxcap.learning.validation import Validator
-from jaxcap.nn.captioner import CaptionerConfig, Params
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import Params
 
 SWEPT = Hyper._fields
 """Hyperparameters that can be swept without recompiling."""

@@ -19,8 +19,10 @@ from jaxcap.learning import processes
 from jaxcap.learning.config import TrainingConfig
 from jaxcap.learning.progress import Validated
 from jaxcap.learning.sharding import BATCH, Layout, put
-from jaxcap.nn.captioner import CaptionerConfig, Params, caption_loss
+from jaxcap.nn.captioner import caption_loss
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.loss import CaptionLoss
+from jaxcap.nn.parameters import Params
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.scoring.scores import Scorer
 

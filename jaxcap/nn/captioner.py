@@ -16,93 +16,27 @@ dictionary with the names, shapes and initial scales of the notebook, so a model
 here and the other way round.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxcap.data.batches import Batch
 from jaxcap.data.image import Image, as_image
+from jaxcap.nn.attention import AttendingWeights, Memory, scan_attending
 from jaxcap.nn.blockwise_loss import blockwise_softmax_loss
-from jaxcap.nn.cells import LSTM, WEIGHTS, Cell, CellParams
+from jaxcap.nn.cells import Cell
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.loss import CaptionLoss, Targets, temporal_softmax_loss
+from jaxcap.nn.one_word import attention_memory, start_cell, vocabulary_logits
+from jaxcap.nn.parameters import Params, attention_params, cell_params, word_table
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.products import product
 from jaxcap.nn.regularisation import Rate, Regularisation, drop
-from jaxcap.nn.scan import Unroll, cell_step, in_segments, input_products, scan_cell
-
-if TYPE_CHECKING:
-    from jaxcap.nn.linen_cell import LinenCell
-
-Params = dict[str, Array]
-
-
-class FedCarry(NamedTuple):
-    """The carry of a captioner with `feed_features`."""
-
-    cell: Any
-    """The carry of the cell."""
-    x: Float[Array, "N W"]
-    """Projected features, added to each word vector."""
-
-
-Carry = Any
-"""State between two words, N rows first: the carry of the cell, or a `FedCarry` with it."""
-
-
-def initializer(name: str) -> jax.nn.initializers.Initializer:
-    """Return the function of key, shape and dtype that draws the parameter of this name.
-
-    The scales are those of the course: biases zero, word vectors N(0, 1e-4), weights
-    N(0, 1 / fan in). `W_feed` is N(0, 0.01 / fan in), since its product is added to word vectors.
-    """
-    if name.startswith("b"):
-        return jax.nn.initializers.zeros
-    if name == "W_embed":
-        return jax.nn.initializers.normal(0.01)
-    if name == "W_feed":
-        return jax.nn.initializers.variance_scaling(0.01, "fan_in", "normal")
-    return WEIGHTS
-
-
-def init_params(key: Array, config: CaptionerConfig, dtype: DTypeLike = jnp.float32) -> Params:
-    """Draw initial parameters: biases zero, embedding N(0, 1e-4), weights N(0, 1 / fan in).
-
-    A Linen cell draws its parameters itself.
-
-    Args:
-        key: a `jax.random` key.
-        config: shape of the captioner.
-        dtype: of all parameters.
-
-    Returns:
-        Parameters under the notebook's names, with the shapes of `config.parameter_shapes()`.
-    """
-    cell, shapes = config.found_cell, config.parameter_shapes()
-    if not isinstance(cell, Cell):
-        shapes = {name: shape for name, shape in shapes.items() if name not in cell.shapes}
-    keys = jax.random.split(key, len(shapes))
-    params = {
-        name: initializer(name)(key, shape, dtype)
-        for key, (name, shape) in zip(keys, shapes.items(), strict=True)
-    }
-    if not isinstance(cell, Cell):
-        params |= cell.init(jax.random.fold_in(key, len(shapes)), dtype)
-    return params
-
-
-def cell_params(params: Params) -> CellParams:
-    """Take the weights of the captioner's `Cell`."""
-    return CellParams(params["Wx"], params["Wh"], params["b"])
-
-
-def word_table(params: Params) -> Float[Array, "V G"]:
-    """Compute the input product of every word, `W_embed @ Wx + b`, for a `Cell`."""
-    return product(params["W_embed"], params["Wx"]) + params["b"][None]
+from jaxcap.nn.scan import Unroll, in_segments, input_products, scan_cell
 
 
 def _hidden_states(
@@ -113,51 +47,80 @@ def _hidden_states(
     key: Array | None,
     dropout: Rate | None,
     plan: ComputePlan,
-) -> Float[Array, "T N H"]:
-    """Compute the hidden state after each word, time first, with dropout given a key and a rate."""
+    counts: Bool[Array, "T N"] | None = None,
+) -> tuple[Float[Array, "T N H"], Float[Array, "N L"] | None]:
+    """Compute the hidden state after each word, time first, with dropout given a key and a rate.
+
+    With attention also the maps, summed over the steps that count.
+    """
     parts = 4 if config.feed_features else 3
     keys = (None,) * parts if key is None or dropout is None else jax.random.split(key, parts)
     cell, features = config.found_cell, image.pooled
-    first = _start_cell(params, config, drop(keys[0], features, dropout))
+    first = start_cell(params, config, drop(keys[0], features, dropout))
     feed = None
     if config.feed_features:
         feed = (drop(keys[3], features, dropout) @ params["W_feed"])[None]
+    memory = attention_memory(params, config, image)
     looks_up = keys[1] is None and plan.looks_up(words.size, config.vocab_size)
+    products: Products
     if looks_up and isinstance(cell, Cell):
         # The gradients are likewise summed for each word of the vocabulary before their products.
-        unroll, inputs = _unroll_by_table(params, cell, feed), words
+        inputs, products = words, _looked_up(params, feed)
     else:
         x = drop(keys[1], params["W_embed"][words], dropout)
-        unroll, inputs = _unroll_vectors(params, cell), x if feed is None else x + feed
-    h = in_segments(unroll, first, inputs) if plan.remat else unroll(first, inputs)[1]
-    return drop(keys[2], h, dropout)
+        inputs, products = x if feed is None else x + feed, partial(_multiplied, params)
+    if memory is not None:
+        unroll, inputs = _attending(params, config, memory, products), (inputs, counts)
+        first = first, jnp.zeros(memory.keys.shape[:2], memory.keys.dtype)
+    elif isinstance(cell, Cell):
+        unroll = _recurring(params, cell, products)
+    else:
+        unroll = partial(cell.unroll, params)
+    last, h = in_segments(unroll, first, inputs) if plan.remat else unroll(first, inputs)
+    return drop(keys[2], h, dropout), None if memory is None else last[1]
 
 
-def _unroll_vectors(params: Params, cell: "Cell | LinenCell") -> Unroll:
-    """Make the unroll of word vectors (T, N, W)."""
-    if not isinstance(cell, Cell):
-        return partial(cell.unroll, params)
-
-    def unroll(carry: Any, x: Array) -> tuple[Any, Array]:
-        return scan_cell(cell, params["Wh"], carry, input_products(cell_params(params), x))
-
-    return unroll
+Products = Callable[[Array], Float[Array, "T N G"]]
+"""From words or word vectors of T steps to `x @ Wx + b`."""
 
 
-def _unroll_by_table(params: Params, cell: Cell, feed: Float[Array, "1 N W"] | None) -> Unroll:
-    """Make the unroll of words (T, N), looked up in the input products of the vocabulary."""
+def _multiplied(params: Params, x: Float[Array, "T N W"]) -> Float[Array, "T N G"]:
+    return input_products(cell_params(params), x)
+
+
+def _looked_up(params: Params, feed: Float[Array, "1 N W"] | None) -> Products:
+    """Make the products of words (T, N), looked up in those of the whole vocabulary."""
     table = word_table(params)
     fed = None if feed is None else product(feed, params["Wx"])
 
-    def unroll(carry: Any, words: Array) -> tuple[Any, Array]:
-        xWx = table[words] if fed is None else table[words] + fed
-        return scan_cell(cell, params["Wh"], carry, xWx)
+    def products(words: Array) -> Array:
+        return table[words] if fed is None else table[words] + fed
+
+    return products
+
+
+def _recurring(params: Params, cell: Cell, products: Products) -> Unroll:
+    """Make the unroll of a `Cell`."""
+
+    def unroll(carry: Any, inputs: Array) -> tuple[Any, Array]:
+        return scan_cell(cell, params["Wh"], carry, products(inputs))
 
     return unroll
 
 
-def _vocabulary_logits(params: Params, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
-    return product(h, params["W_vocab"]) + params["b_vocab"].reshape((1,) * (h.ndim - 1) + (-1,))
+def _attending(
+    params: Params, config: CaptionerConfig, memory: Memory, products: Products
+) -> Unroll:
+    """Make the unroll of a `Cell` that attends; its carry holds the sum of the maps too."""
+    cell, weights = config.found_cell, AttendingWeights(params["Wh"], attention_params(params))
+    assert isinstance(cell, Cell)
+
+    def unroll(state: Any, inputs: tuple[Array, Array | None]) -> tuple[Any, Array]:
+        (carry, seen), (words, counts) = state, inputs
+        found: Any = scan_attending(cell, weights, carry, products(words), memory, counts)
+        return (found.carry, seen + found.seen), found.h
+
+    return unroll
 
 
 def logits(
@@ -181,8 +144,8 @@ def logits(
     """
     dropout = config.regularisation.dropout
     image, plan = as_image(image), ComputePlan()
-    h = _hidden_states(params, config, image, words.T, key, dropout, plan)
-    return _vocabulary_logits(params, h).swapaxes(0, 1)
+    h, _ = _hidden_states(params, config, image, words.T, key, dropout, plan)
+    return vocabulary_logits(params, h).swapaxes(0, 1)
 
 
 def caption_loss(
@@ -217,71 +180,30 @@ def caption_loss(
     >>> round(float(loss.per_caption), 3), round(float(loss.per_word), 3)
     (3.219, 1.609)
     """
-    dropout, smoothing = regularisation or config.regularisation
+    dropout, smoothing, attention = regularisation or config.regularisation
     captions, num = batch.captions.T, len(batch.captions)
     words, following = captions[:-1], captions[1:].ravel()
-    h = _hidden_states(params, config, batch.image, words, key, dropout, plan)
+    counts = captions[1:] != 0 if config.attention else None
+    h, seen = _hidden_states(params, config, batch.image, words, key, dropout, plan, counts)
     # As rows, since XLA transposes the operands of a product over both time and batch.
     rows = h.reshape(-1, config.hidden_dim)
     weights = None if batch.weights is None else jnp.tile(batch.weights, len(words))
     targets = Targets(following, following != 0, weights)
     if plan.block is None:
-        return temporal_softmax_loss(_vocabulary_logits(params, rows), targets, num, smoothing)
-    layer = params["W_vocab"], params["b_vocab"]
-    return blockwise_softmax_loss(rows, layer, targets, num, smoothing, block=plan.block)
-
-
-def start(params: Params, config: CaptionerConfig, image: Image | Float[Array, "N D"]) -> Carry:
-    """Compute the carry before the first word: h0 from the features, c0 from them or zero.
-
-    Args:
-        params: parameters under the notebook's names.
-        config: shape of the captioner.
-        image: the images of N captions, or their pooled features.
-    """
-    features = as_image(image).pooled
-    carry = _start_cell(params, config, features)
-    return FedCarry(carry, features @ params["W_feed"]) if config.feed_features else carry
-
-
-def _start_cell(params: Params, config: CaptionerConfig, features: Float[Array, "N D"]) -> Any:
-    h0 = features @ params["W_proj"] + params["b_proj"][None]
-    if not config.init_cell:
-        return config.found_cell.start(h0)
-    return LSTM.start(h0, features @ params["W_cell"] + params["b_cell"][None])
-
-
-def step(
-    params: Params,
-    config: CaptionerConfig,
-    carry: Carry,
-    words: Int[Array, " N"],
-    table: Float[Array, "V G"] | None = None,
-) -> tuple[Carry, Float[Array, "N V"]]:
-    """Read one word of each caption and compute the logits of the next.
-
-    Args:
-        params: parameters under the notebook's names.
-        config: shape of the captioner.
-        carry: from `start` or the previous step.
-        words: word ids in [0, V).
-        table: from `word_table`, if `config.has_word_table`; replaces the product with each word
-            vector by a lookup. It is faster once you read more words than the vocabulary has.
-
-    Returns:
-        The next carry and the logits.
-    """
-    cell = config.found_cell
-    if table is not None and isinstance(cell, Cell):
-        carry, _ = cell.update(table[words] + carry.h @ params["Wh"], carry)
-        return carry, _vocabulary_logits(params, carry.h)
-    x, before = params["W_embed"][words], carry
-    if config.feed_features:
-        x, before = x + carry.x, carry.cell
-    if isinstance(cell, Cell):
-        advanced: Any = cell_step(cell, cell_params(params), before, x)
+        loss = temporal_softmax_loss(vocabulary_logits(params, rows), targets, num, smoothing)
     else:
-        advanced = cell.step(params, before, x)
-    after, h = advanced
-    carry = carry._replace(cell=after) if config.feed_features else after
-    return carry, _vocabulary_logits(params, h)
+        layer = params["W_vocab"], params["b_vocab"]
+        loss = blockwise_softmax_loss(rows, layer, targets, num, smoothing, block=plan.block)
+    if attention is None or seen is None:
+        return loss
+    penalty = _unseen(seen, batch.image.grid_mask, batch.weights)
+    return loss._replace(per_caption=loss.per_caption + attention * penalty)
+
+
+def _unseen(
+    seen: Float[Array, "N L"], mask: Bool[Array, "N L"] | None, weights: Float[Array, " N"] | None
+) -> Float[Array, ""]:
+    """Compute the doubly stochastic penalty, a mean over captions."""
+    missed = jnp.square(1 - seen)
+    each = (missed if mask is None else jnp.where(mask, missed, 0)).sum(1)
+    return (each if weights is None else each * weights).mean()

@@ -10,6 +10,9 @@ from jaxcap.nn.regularisation import Regularisation
 if TYPE_CHECKING:
     from jaxcap.nn.linen_cell import LinenCell
 
+ATTENTIONS = ("soft",)
+"""Kinds of attention."""
+
 
 @dataclass(frozen=True)
 class CaptionerConfig:
@@ -28,6 +31,9 @@ class CaptionerConfig:
             Linen cell.
         init_cell: project the features to the initial cell state of the LSTM too.
         feed_features: add the projected features to every word vector.
+        attention: "soft" attends to the grid of an image before each word (Xu et al. 2015); None
+            sees its features alone.
+        grid_dim: length of a vector of the grid, C; 0 without attention.
         dropout: dropout rate in training, of the features, of the word vectors and of the hidden
             states before the last layer.
 
@@ -45,6 +51,8 @@ class CaptionerConfig:
     init_cell: bool = False
     dropout: float = 0.0
     feed_features: bool = False
+    attention: str | None = None
+    grid_dim: int = 0
 
     def __post_init__(self):
         for name in ("vocab_size", "feature_dim", "wordvec_dim", "hidden_dim"):
@@ -52,6 +60,16 @@ class CaptionerConfig:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
         if self.found_cell != LSTM and self.init_cell:
             raise ValueError(f"`init_cell` needs `cell=lstm`, got {self.cell}")
+        if self.attention not in (None, *ATTENTIONS):
+            raise ValueError(
+                f"`attention` is {self.attention!r}, expected {', '.join(ATTENTIONS)} or None"
+            )
+        if self.attention and self.grid_dim < 1:
+            raise ValueError(
+                "`attention` needs images with a grid: give `grid_dim`, the length of its vectors"
+            )
+        if self.attention and not isinstance(self.found_cell, Cell):
+            raise ValueError(f"`attention` needs a `Cell`, got the Linen cell {self.cell}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must be at least 0 and below 1, got {self.dropout}")
 
@@ -60,9 +78,12 @@ class CaptionerConfig:
         """Make the configuration of a captioner for a data set.
 
         Args:
-            data: a `jaxcap.Dataset`; gives `vocab_size` and `feature_dim`.
+            data: a `jaxcap.Dataset`; gives `vocab_size`, `feature_dim` and, with `attention`,
+                `grid_dim`.
             **changes: other fields, in place of their defaults.
         """
+        if changes.get("attention"):
+            changes = {"grid_dim": data.grid_dim, **changes}
         return cls(len(data.vocabulary), data.feature_dim, **changes)
 
     @property
@@ -89,6 +110,22 @@ class CaptionerConfig:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**values, "cell": cell_path(self.cell)}
 
+    def _attention_shapes(self) -> dict[str, tuple[int, ...]]:
+        cell, H = self.found_cell, self.hidden_dim
+        if self.attention is None or not isinstance(cell, Cell):
+            return {}
+        return {
+            "W_grid": (self.grid_dim, H),
+            "b_grid": (H,),
+            "W_key": (H, H),
+            "b_key": (H,),
+            "W_query": (H, H),
+            "W_score": (H, 1),
+            "W_gate": (H, 1),
+            "b_gate": (1,),
+            "W_context": (H, cell.gates * H),
+        }
+
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every parameter by its name."""
         D, W, H, V = self.feature_dim, self.wordvec_dim, self.hidden_dim, self.vocab_size
@@ -104,6 +141,7 @@ class CaptionerConfig:
             "b_proj": (H,),
             **(first if self.init_cell else {}),
             **({"W_feed": (D, W)} if self.feed_features else {}),
+            **self._attention_shapes(),
             "W_embed": (V, W),
             **of_cell,
             "W_vocab": (H, V),

@@ -1,9 +1,9 @@
-"""Probabilities of words and gates of the LSTM at each word of a caption.
+"""Probabilities of words, maps of attention and gates of the LSTM at each word of a caption.
 
 Axes: N captions, T steps, H hidden units, K alternatives. `jaxcap.plots` draws both.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,12 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxcap.data.image import Image
-from jaxcap.nn.captioner import FedCarry, Params, cell_params, logits, start
+from jaxcap.nn.attention import attend
+from jaxcap.nn.captioner import logits
 from jaxcap.nn.cells import LSTM, Gates, LSTMCarry
 from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.one_word import ImageCarry, attention_memory, bind, start
+from jaxcap.nn.parameters import Params, attention_params, cell_params
 from jaxcap.nn.scan import input_products
 
 
@@ -81,11 +84,47 @@ def gate_activations(
         raise ValueError(f"only `cell=lstm` has the gates i, f, o, g; this cell is {config.cell}")
     first = start(params, config, image)
     x = params["W_embed"][words.T]
-    if isinstance(first, FedCarry):
-        first, x = first.cell, x + first.x[None]
+    if config.attention:
+        raise ValueError("gates are not shown for a captioner with `attention`")
+    if isinstance(first, ImageCarry):
+        x = x if first.x is None else x + first.x[None]
+        first = first.cell
 
     def read(carry: LSTMCarry, xWx: Float[Array, "N G"]) -> tuple[LSTMCarry, Gates]:
         return LSTM.update(xWx + carry.h @ params["Wh"], carry)
 
     _, gates = lax.scan(read, first, input_products(cell_params(params), x))
     return jax.tree.map(lambda gate: gate.swapaxes(0, 1), gates)
+
+
+def attention_maps(
+    params: Params,
+    config: CaptionerConfig,
+    image: Image,
+    words: Int[Array, "N T"],
+) -> Float[Array, "N T L"]:
+    """Compute where a captioner looks after reading each of `words`, to choose the next one.
+
+    Args:
+        params: parameters under the notebook's names.
+        config: shape of the captioner.
+        image: one image with a grid for each caption.
+        words: captions from `<START>` on, word ids.
+
+    Returns:
+        The share of each place, of sum 1.
+
+    Raises:
+        ValueError: the captioner does not attend, or the images have no grid.
+    """
+    memory = attention_memory(params, config, image)
+    if memory is None:
+        raise ValueError("the captioner has no `attention`, so it has no maps")
+    step, first = bind(params, config, image)
+
+    def read(carry: Any, word: Int[Array, " N"]) -> tuple[Any, Float[Array, "N L"]]:
+        _, alpha = attend(attention_params(params), carry.cell.h, memory)
+        return step(carry, word)[0], alpha
+
+    _, maps = lax.scan(read, first, words.T)
+    return maps.swapaxes(0, 1)

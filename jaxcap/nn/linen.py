@@ -6,9 +6,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jaxcap.data.image import Image
-from jaxcap.nn.captioner import initializer, logits
+from jaxcap.nn.captioner import logits
 from jaxcap.nn.cells import Cell
 from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import initializer
 
 
 class CaptionerModule(nn.Module):

@@ -1,4 +1,4 @@
-"""Regularisation in training: dropout and label smoothing."""
+"""Regularisation in training: dropout, label smoothing, doubly stochastic attention."""
 
 from typing import NamedTuple
 
@@ -21,6 +21,9 @@ class Regularisation(NamedTuple):
     label_smoothing: Rate | None = None
     """Probability that the target distribution spreads evenly over all words (Szegedy et al.
     2016)."""
+    attention: Rate | None = None
+    """Factor on the doubly stochastic penalty, the sum over places of (1 - the place's share summed
+    over the words)^2 (Xu et al. 2015, section 4.2.1); without effect if nothing attends."""
 
 
 def drop(key: Array | None, x: Array, rate: Rate | None) -> Array:

@@ -190,19 +190,26 @@ def scan_cell_plain(
     return lax.scan(body, carry, (x, mask))
 
 
-Unroll = Callable[[Carry, Array], tuple[Carry, Float[Array, "T N H"]]]
+Unroll = Callable[[Carry, Any], tuple[Carry, Float[Array, "T N H"]]]
 """From a carry and the inputs of T steps, (T, N, ...), to the next carry and the hidden states."""
 
 
-def in_segments(unroll: Unroll, carry: Carry, inputs: Array) -> Float[Array, "T N H"]:
+def in_segments(
+    unroll: Unroll, carry: Carry, inputs: PyTree
+) -> tuple[Carry, Float[Array, "T N H"]]:
     """Unroll in segments of about sqrt(T) steps and save only their carries.
 
-    The backward pass runs each segment forward again (Chen et al. 2016, arXiv 1604.06174).
+    The backward pass runs each segment forward again (Chen et al. 2016, arXiv 1604.06174). Zeros
+    fill the last segment; the carry that is returned has read them too.
     """
-    steps = len(inputs)
+    steps = len(jax.tree.leaves(inputs)[0])
     length = math.isqrt(max(steps - 1, 0)) + 1
     count = -(-steps // length)
-    padding = [(0, count * length - steps)] + [(0, 0)] * (inputs.ndim - 1)
-    segments = jnp.pad(inputs, padding).reshape(count, length, *inputs.shape[1:])
-    _, h = lax.scan(jax.checkpoint(unroll, prevent_cse=False), carry, segments)
-    return h.reshape(count * length, *h.shape[2:])[:steps]
+
+    def segments(array: Array) -> Array:
+        padding = [(0, count * length - steps)] + [(0, 0)] * (array.ndim - 1)
+        return jnp.pad(array, padding).reshape(count, length, *array.shape[1:])
+
+    checkpointed = jax.checkpoint(unroll, prevent_cse=False)
+    carry, h = lax.scan(checkpointed, carry, jax.tree.map(segments, inputs))
+    return carry, h.reshape(count * length, *h.shape[2:])[:steps]

@@ -20,7 +20,9 @@ from jaxcap.decoding.captions import (
 from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.sampling import Sampling
 from jaxcap.decoding.word_by_word import Greedy
-from jaxcap.nn.captioner import CaptionerConfig, init_params, logits
+from jaxcap.nn.captioner import logits
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import init_params
 from jaxcap.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.build(["a", "cat", "on", "grass", "dog", "of"])

@@ -22,8 +22,9 @@ from jaxcap.cs231n import rnn_layers
 from jaxcap.cs231n.classifiers.rnn import CaptioningRNN
 from jaxcap.data.batches import Batch
 from jaxcap.data.image import Image
-from jaxcap.nn.captioner import CaptionerConfig, caption_loss
+from jaxcap.nn.captioner import caption_loss
 from jaxcap.nn.cells import CELLS, CellParams
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.gradcheck import rel_error
 from jaxcap.nn.scan import cell_step
 from jaxcap.nn.unroll import unroll

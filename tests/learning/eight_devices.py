@@ -24,7 +24,8 @@ from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.sharding import Layout, make_layout, put
 from jaxcap.learning.step import step_key
 from jaxcap.learning.validation import Validator
-from jaxcap.nn.captioner import CaptionerConfig, caption_loss
+from jaxcap.nn.captioner import caption_loss
+from jaxcap.nn.config import CaptionerConfig
 
 KEY = jax.random.key(0)
 MODEL = CaptionerConfig(vocab_size=12, feature_dim=6, wordvec_dim=8, hidden_dim=16)

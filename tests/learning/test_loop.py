@@ -20,7 +20,8 @@ from jaxcap.learning.objective import Likelihood, cut_to_fit
 from jaxcap.learning.optimiser import Hyper, make_optimiser
 from jaxcap.learning.step import init_state, train_step
 from jaxcap.learning.validation import Validator, mean_loss
-from jaxcap.nn.captioner import CaptionerConfig, caption_loss
+from jaxcap.nn.captioner import caption_loss
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.regularisation import Regularisation
 
 KEY = jax.random.key(0)

@@ -10,7 +10,7 @@ import pytest
 from jaxcap.learning.metrics import METRICS_FILE, MetricsWriter, read_metrics
 from jaxcap.learning.progress import Progress
 from jaxcap.learning.step import init_state
-from jaxcap.nn.captioner import CaptionerConfig
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.loss import CaptionLoss
 
 STATE = init_state(

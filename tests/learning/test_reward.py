@@ -19,7 +19,9 @@ from jaxcap.learning.loop import fit
 from jaxcap.learning.reward import CiderD, CiderReward, advantages, draw_samples, rewarded_batch
 from jaxcap.learning.step import init_state
 from jaxcap.learning.validation import Validator
-from jaxcap.nn.captioner import CaptionerConfig, init_params, logits
+from jaxcap.nn.captioner import logits
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import init_params
 from jaxcap.scoring.scores import Scorer
 from jaxcap.text.vocabulary import Vocabulary
 

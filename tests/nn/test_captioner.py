@@ -11,16 +11,11 @@ from own_cells import gru
 
 from jaxcap.data.batches import Batch
 from jaxcap.data.image import Image
-from jaxcap.nn.captioner import (
-    CaptionerConfig,
-    caption_loss,
-    init_params,
-    logits,
-    start,
-    step,
-    word_table,
-)
+from jaxcap.nn.captioner import caption_loss, logits
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.linen import CaptionerModule
+from jaxcap.nn.one_word import start, step
+from jaxcap.nn.parameters import init_params, word_table
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.regularisation import Regularisation, drop
 

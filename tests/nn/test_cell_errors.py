@@ -5,9 +5,10 @@ import pytest
 from draws import parameters
 from own_cells import LeakyCarry, gru, leaky
 
-from jaxcap.nn.captioner import CaptionerConfig, start
 from jaxcap.nn.cells import LSTM, RNNCarry
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.find_cell import CellError
+from jaxcap.nn.one_word import start
 
 
 def config(cell, **changes):

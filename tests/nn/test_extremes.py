@@ -12,7 +12,8 @@ from command_calls import call
 from jaxcap.data.batches import Batch
 from jaxcap.data.image import Image
 from jaxcap.learning.metrics import read_metrics
-from jaxcap.nn.captioner import CaptionerConfig, caption_loss
+from jaxcap.nn.captioner import caption_loss
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.products import matmul_precision
 from jaxcap.nn.regularisation import Regularisation

@@ -13,8 +13,9 @@ from flax import nnx
 from flax.traverse_util import unflatten_dict
 
 from jaxcap.nn import cells, flax_cells
-from jaxcap.nn.captioner import CaptionerConfig, logits
+from jaxcap.nn.captioner import logits
 from jaxcap.nn.cells import LSTM, RNN, CellParams
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.find_cell import find_cell
 from jaxcap.nn.flax_cells import LSTMCell, NNXLSTMCell, NNXRNNCell, RNNCell
 from jaxcap.nn.unroll import unroll

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from draws import normal, parameters, word_ids
 
-from jaxcap.nn.captioner import CaptionerConfig, logits, start
+from jaxcap.nn.captioner import logits
 from jaxcap.nn.cells import CellParams
+from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.inspect import gate_activations, word_probabilities
+from jaxcap.nn.one_word import start
 from jaxcap.nn.unroll import lstm_step
 
 N, T, D, V, H = 3, 4, 7, 11, 8
@@ -46,7 +48,7 @@ def test_gates_make_the_states_of_the_steps(feed):
     cell = CellParams(params["Wx"], params["Wh"], params["b"])
     carry, more = start(params, config, features), 0.0
     if feed:
-        carry, more = carry
+        carry, more = carry.cell, carry.x
     c = carry.c
     for t in range(T + 1):
         carry, h = lstm_step(cell, carry, params["W_embed"][captions[:, t]] + more)

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, Int
 from jaxcap.cs231n.arrays import Dict, common_dtype
 from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.word_by_word import Greedy
-from jaxcap.nn.captioner import Params, start, step
 from jaxcap.nn.cells import CELLS
 from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.one_word import bind
+from jaxcap.nn.parameters import Params
 
 # The order in which the code of the course draws them.
 _DRAWN = ("W_embed", "W_proj", "b_proj", "Wx", "Wh", "b", "W_vocab", "b_vocab")
@@ -102,5 +103,5 @@ def check_captions(captions: Any, images: int) -> None:
 
 @partial(jax.jit, static_argnames=("config", "rules"))
 def _sample(params: Params, config: CaptionerConfig, features: Array, rules: Rules) -> Array:
-    one, carry = partial(step, params, config), start(params, config, features)
+    one, carry = bind(params, config, features)
     return jnp.asarray(Greedy(scored=False).write(one, carry, rules, len(features)).ids[:, 0])

@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 
 from jaxcap.cs231n.arrays import Dict, check_ids, to_numpy
 from jaxcap.cs231n.classifiers.captioner import Captioner, check_captions
-from jaxcap.nn.captioner import Params, logits
+from jaxcap.nn.captioner import logits
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.loss import Targets, temporal_softmax_loss
+from jaxcap.nn.parameters import Params
 
 
 class CaptioningRNN(Captioner):

@@ -1,0 +1,158 @@
+"""A train step of soft attention beside the same model in PyTorch, in one run.
+
+    pip install -e '.[bench]'
+    python benchmarks/attention.py
+
+A step is forward, backward and Adam of a captioner that attends to 81 places of 1,280 numbers, as
+EfficientNet-Lite0 gives at 288 pixels: W=256, H=512, V=1,004, 20 words predicted, from the same
+weights on the same minibatch and with the same number of threads. That all have the same loss is
+checked first. Rounds then alternate between the contenders; printed are the median of each, and of
+jaxcap's time over its own in the same round with the quartiles.
+
+PyTorch projects the grid once a minibatch, and loops over words with `nn.LSTMCell`'s arithmetic.
+It counts by the fastest of eager, compiled, and packed, where the captions are sorted by length and
+each step computes only those that go on.
+"""
+
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from absl import app, flags
+from contenders import ours
+from contenders.setting import LEARNING_RATE, NULL, Run, Setting
+from torch import nn
+
+from jaxcap.data.image import Image
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import init_params
+
+NUM = flags.DEFINE_integer("num", 128, "Captions in the minibatch.", lower_bound=1)
+PLACES = flags.DEFINE_integer("places", 81, "Places of the grid, L.", lower_bound=1)
+GRID_DIM = flags.DEFINE_integer("grid_dim", 1280, "Length of a vector of the grid.", lower_bound=1)
+LENGTHS = flags.DEFINE_list("lengths", ["full", "coco"], "Of captions: full, coco.")
+ROUNDS = flags.DEFINE_integer("rounds", 7, "Alternating rounds.", lower_bound=3)
+WITHOUT = flags.DEFINE_list("without", [], "Contenders to leave out.")
+
+
+class AttendingSetting(Setting):
+    """A setting whose captioner attends to a grid."""
+
+    @property
+    def model(self) -> CaptionerConfig:
+        return CaptionerConfig(
+            self.V, self.D, self.W, self.H, attention="soft", grid_dim=GRID_DIM.value
+        )
+
+    def params(self) -> dict[str, np.ndarray]:
+        params = {k: np.array(v) for k, v in init_params(jax.random.key(0), self.model).items()}
+        params["W_embed"] *= 100
+        return params
+
+
+class TorchAttending(nn.Module):
+    """The same captioner by PyTorch's operations."""
+
+    def __init__(self, params: dict[str, np.ndarray], packed: bool) -> None:
+        super().__init__()
+        self.packed = packed
+        for name, value in params.items():
+            self.register_parameter(name, nn.Parameter(torch.from_numpy(value.copy())))
+
+    def forward(self, pooled, grid, captions, going: list[int]) -> torch.Tensor:
+        h = pooled @ self.W_proj + self.b_proj
+        c = torch.zeros_like(h)
+        values = grid @ self.W_grid + self.b_grid
+        keys = values @ self.W_key + self.b_key
+        x = nn.functional.embedding(captions[:, :-1], self.W_embed) @ self.Wx + self.b
+        hidden, targets = [], []
+        for t in range(captions.shape[1] - 1):
+            n = going[t] if self.packed else len(captions)
+            if n == 0:
+                break
+            h, c = h[:n], c[:n]
+            scores = torch.tanh(keys[:n] + (h @ self.W_query)[:, None]) @ self.W_score
+            alpha = torch.softmax(scores[..., 0], 1)
+            gate = torch.sigmoid(h @ self.W_gate + self.b_gate)
+            z = gate * (alpha[:, None] @ values[:n])[:, 0]
+            a = x[:n, t] + h @ self.Wh + z @ self.W_context
+            i, f, o, g = a.chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            hidden.append(h)
+            targets.append(captions[:n, t + 1])
+        logits = torch.cat(hidden) @ self.W_vocab + self.b_vocab
+        nats = nn.functional.cross_entropy(
+            logits, torch.cat(targets), ignore_index=NULL, reduction="sum"
+        )
+        return nats / len(captions)
+
+
+def make_torch(params, image, captions, *, packed=False, compiled=False) -> Run:
+    """Sorted by length, as packing needs; the loss does not depend on the order."""
+    order = np.argsort(-(captions != NULL).sum(1), kind="stable")
+    going = [int((captions[:, t + 1] != NULL).sum()) for t in range(captions.shape[1] - 1)]
+    pooled, grid, words = (torch.from_numpy(np.array(x)[order]) for x in (*image[:2], captions))
+    model = TorchAttending(params, packed)
+    forward = torch.compile(model) if compiled else model
+    adam = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+
+    def run(steps: int) -> float:
+        loss = torch.zeros(())
+        for _ in range(steps):
+            adam.zero_grad(set_to_none=True)
+            loss = forward(pooled, grid, words.long(), going)
+            loss.backward()
+            adam.step()
+        return float(loss)
+
+    return run
+
+
+def compare(setting: AttendingSetting) -> None:
+    print(f"{setting}, {PLACES.value} places of {GRID_DIM.value:,}", flush=True)
+    pooled, captions = setting.minibatch()
+    shape = (setting.N, PLACES.value, GRID_DIM.value)
+    grid = np.random.default_rng(1).standard_normal(shape, np.float32)
+    image, params = Image(jnp.asarray(pooled), jnp.asarray(grid)), setting.params()
+    makers = {
+        "jaxcap": lambda: ours.make(setting, params, image, captions),
+        "PyTorch": lambda: make_torch(params, image, captions),
+        "PyTorch packed": lambda: make_torch(params, image, captions, packed=True),
+        "PyTorch compiled": lambda: make_torch(params, image, captions, compiled=True),
+    }
+    runs = {name: make() for name, make in makers.items() if name not in WITHOUT.value}
+    losses = {name: run(1) for name, run in runs.items()}
+    for name, loss in losses.items():
+        np.testing.assert_allclose(loss, losses["jaxcap"], rtol=1e-4, err_msg=name)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run(2)
+    for _ in range(ROUNDS.value):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            run(2)
+            times[name].append((time.perf_counter() - begin) / 2)
+    peers = [name for name in runs if name != "jaxcap"]
+    best = min(peers, key=lambda name: statistics.median(times[name]), default=None)
+    for name in runs:
+        line = f"    {name:17} {1e3 * statistics.median(times[name]):8.1f} ms"
+        if name != "jaxcap":
+            ratios = [a / b for a, b in zip(times["jaxcap"], times[name], strict=True)]
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            line += f"    jaxcap takes {middle:.2f} of it ({low:.2f} to {high:.2f})"
+        print(line + ("    <- PyTorch's best" if name == best else ""), flush=True)
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    print(f"jax {jax.__version__}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    for lengths in LENGTHS.value:
+        compare(AttendingSetting(N=NUM.value, T=20, full=lengths == "full"))
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,259 @@
+"""Soft attention over a grid of image vectors, as one step or with a cell over time.
+
+Xu et al. (2015), "Show, Attend and Tell" (arXiv 1502.03044): before each word, additive scores of
+the places of the grid by the hidden state, their softmax, and the mean of the grid's vectors by it,
+times a gate:
+
+    s     = tanh(keys + h @ W_query) @ w_score       (N, L)
+    alpha = softmax(s)                               (N, L)
+    gate  = sigmoid(h @ W_gate + b_gate)             (N, 1)
+    z     = gate * sum_l alpha_l values_l            (N, C)
+    a     = x @ Wx + h @ Wh + z @ W_context + b      (N, G), the cell's pre-activation
+
+What is linear in the grid is computed once an image: `values = grid @ W_grid + b_grid` and
+`keys = values @ W_key + b_key`. The context enters the pre-activation, so any `Cell` can attend.
+
+Axes: N examples, T steps, L places of the grid, A width of the scores, C width of the values, H
+hidden units, G = gates * H of the cell. Time is first.
+
+`scan_attending` has a backward pass by hand (`jax.custom_vjp`). The reverse scan computes the tanh
+of each place again in place of saving it: A numbers a place and step. It saves the maps, the
+context and its gate, L + C + 1 numbers an example and step, besides what `scan_cell` saves. The
+gradient of the keys is summed within the scan; that of the values is one batched matmul after it.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jaxcap.nn.cells import Cell
+from jaxcap.nn.products import multiplier, product
+
+
+class AttentionParams(NamedTuple):
+    """Weights that attend by the hidden state."""
+
+    W_query: Float[Array, "H A"]
+    w_score: Float[Array, " A"]
+    W_gate: Float[Array, "H 1"]
+    b_gate: Float[Array, " 1"]
+    W_context: Float[Array, "C G"]
+
+
+class Memory(NamedTuple):
+    """What N images give to attend to, computed once an image."""
+
+    keys: Float[Array, "N L A"]
+    values: Float[Array, "N L C"]
+    mask: Bool[Array, "N L"] | None = None
+    """True at places that an image has; None if all have all. Each image has one at least."""
+
+    def at(self, rows: Array) -> "Memory":
+        """Take the images `rows`, in that order."""
+        return jax.tree.map(lambda array: array[rows], self)
+
+
+class Context(NamedTuple):
+    """What a step attends to."""
+
+    z: Float[Array, "N C"]
+    """The gated mean of the values."""
+    alpha: Float[Array, "N L"]
+    """The map: the share of each place, of sum 1."""
+
+
+def attend(params: AttentionParams, h: Float[Array, "N H"], memory: Memory) -> Context:
+    """Attend to the grid by the hidden state.
+
+    >>> key = jax.random.key(0)
+    >>> params = AttentionParams(*(jnp.ones(s) for s in ((3, 4), (4,), (3, 1), (1,), (5, 12))))
+    >>> memory = Memory(jax.random.normal(key, (2, 6, 4)), jnp.ones((2, 6, 5)))
+    >>> z, alpha = attend(params, jnp.zeros((2, 3)), memory)
+    >>> z.shape, alpha.shape, alpha.sum(1).round(3).tolist()
+    ((2, 5), (2, 6), [1.0, 1.0])
+
+    Args:
+        params: the weights; `W_context` is not used here.
+        h: hidden states of N examples.
+        memory: of the images of the same examples.
+    """
+    query = product(h, params.W_query)
+    gate = jax.nn.sigmoid(h @ params.W_gate + params.b_gate[None])
+    alpha = _map(query, params.w_score, memory)
+    return Context(gate * _mean(alpha, memory.values), alpha)
+
+
+def _map(
+    query: Float[Array, "N A"], w_score: Float[Array, " A"], memory: Memory
+) -> Float[Array, "N L"]:
+    scores = jnp.tanh(memory.keys + query[:, None]) @ w_score
+    if memory.mask is not None:
+        scores = jnp.where(memory.mask, scores, -jnp.inf)
+    return jax.nn.softmax(scores, axis=1)
+
+
+def _mean(alpha: Float[Array, "N L"], values: Float[Array, "N L C"]) -> Float[Array, "N C"]:
+    return jnp.einsum("nl,nlc->nc", alpha, values)
+
+
+class Attended(NamedTuple):
+    """A cell over a sequence with attention."""
+
+    carry: Any
+    """The carry after the last step."""
+    h: Float[Array, "T N H"]
+    """The hidden states of all steps."""
+    seen: Float[Array, "N L"]
+    """The maps, summed over the steps that count; see the doubly stochastic regulariser."""
+
+
+class AttendingWeights(NamedTuple):
+    """Weights of the recurrence of `scan_attending`."""
+
+    Wh: Float[Array, "H G"]
+    attention: AttentionParams
+
+
+def scan_attending_plain(
+    cell: Cell,
+    weights: AttendingWeights,
+    carry: Any,
+    xWx: Float[Array, "T N G"],
+    memory: Memory,
+    counts: Bool[Array, "T N"] | None = None,
+) -> Attended:
+    """Compute `scan_attending` under autodiff; supports forward mode."""
+
+    def forward(state: tuple[Any, Array], inputs: tuple[Array, Array | None]) -> Any:
+        (before, seen), (xWx, count) = state, inputs
+        z, alpha = attend(weights.attention, before.h, memory)
+        a = xWx + product(before.h, weights.Wh) + product(z, weights.attention.W_context)
+        after, _ = cell.update(a, before)
+        return (after, seen + _counted(alpha, count)), after.h
+
+    seen = jnp.zeros(memory.keys.shape[:2], xWx.dtype)
+    (carry, seen), h = lax.scan(forward, (carry, seen), (xWx, counts))
+    return Attended(carry, h, seen)
+
+
+def _counted(alpha: Float[Array, "N L"], count: Bool[Array, " N"] | None) -> Float[Array, "N L"]:
+    return alpha if count is None else jnp.where(count[:, None], alpha, 0)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def scan_attending(
+    cell: Cell,
+    weights: AttendingWeights,
+    carry: Any,
+    xWx: Float[Array, "T N G"],
+    memory: Memory,
+    counts: Bool[Array, "T N"] | None = None,
+) -> Attended:
+    """Run a cell that attends over a sequence, time first.
+
+    Args:
+        cell: the cell.
+        weights: recurrent weights, and those of the attention.
+        carry: state before the first step.
+        xWx: `x @ Wx + b` of every step.
+        memory: what the N examples attend to.
+        counts: the steps whose maps are summed in `seen`; None for all.
+    """
+    return _scan_attending_fwd(cell, weights, carry, xWx, memory, counts)[0]
+
+
+class _Saved(NamedTuple):
+    """What the backward pass needs of each step, besides its states."""
+
+    cell: Any
+    alpha: Float[Array, "T N L"]
+    context: Float[Array, "T N C"]
+    gate: Float[Array, "T N 1"]
+
+
+def _joined(weights: AttendingWeights) -> Float[Array, "H _"]:
+    """Join the three factors of the hidden state, for one matmul a step."""
+    attention = weights.attention
+    return jnp.concatenate([weights.Wh, attention.W_query, attention.W_gate], axis=1)
+
+
+def _scan_attending_fwd(cell, weights, carry, xWx, memory, counts):
+    update, attention = cell.backward().update, weights.attention
+    times_joined = multiplier(_joined(weights))
+    times_context = multiplier(attention.W_context)
+    G, A = weights.Wh.shape[1], attention.W_query.shape[1]
+
+    def forward(state, inputs):
+        (before, seen), (xWx, count) = state, inputs
+        hWh, query, opening = jnp.split(times_joined(before.h), (G, G + A), axis=1)
+        gate = jax.nn.sigmoid(opening + attention.b_gate[None])
+        alpha = _map(query, attention.w_score, memory)
+        context = _mean(alpha, memory.values)
+        after, saved = update(xWx + hWh + times_context(gate * context), before)
+        return (after, seen + _counted(alpha, count)), (after, _Saved(saved, alpha, context, gate))
+
+    seen = jnp.zeros(memory.keys.shape[:2], xWx.dtype)
+    (last, seen), (states, saved) = lax.scan(forward, (carry, seen), (xWx, counts))
+    return Attended(last, states.h, seen), (weights, carry, memory, counts, states, saved)
+
+
+def _scan_attending_bwd(cell, residuals, cotangents):
+    weights, carry, memory, counts, states, saved = residuals
+    attention, (dlast, dout, dseen) = weights.attention, cotangents
+    pull_back = cell.backward().pull_back
+    times_joinedT = multiplier(_joined(weights), transposed=True)
+    times_contextT = multiplier(attention.W_context, transposed=True)
+    A = attention.W_query.shape[1]
+    keys, values = memory.keys, memory.values
+
+    def backward(state, inputs):
+        (dcarry, dkeys, dscore), (dh, saved, before, after, count) = state, inputs
+        da, dbefore = pull_back(saved.cell, before, after, dcarry._replace(h=dcarry.h + dh))
+        dz = times_contextT(da)
+        dcontext = saved.gate * dz
+        opening = (dz * saved.context).sum(1, keepdims=True) * saved.gate * (1 - saved.gate)
+        dalpha = jnp.einsum("nc,nlc->nl", dcontext, values) + _counted(dseen, count)
+        mean = (saved.alpha * dalpha).sum(1, keepdims=True)
+        dscores = saved.alpha * (dalpha - mean)
+        # The tanh of each place again, which would be most of what is saved.
+        query = product(before.h, attention.W_query)
+        turned = jnp.tanh(keys + query[:, None])
+        dturned = dscores[..., None] * attention.w_score[None, None] * (1 - turned * turned)
+        dh_of = jnp.concatenate([da, dturned.sum(1), opening], axis=1)
+        dbefore = dbefore._replace(h=dbefore.h + times_joinedT(dh_of))
+        dscore = dscore + jnp.einsum("nl,nla->a", dscores, turned)
+        return (dbefore, dkeys + dturned, dscore), (dh_of, dcontext)
+
+    before = jax.tree.map(_previous, carry, states)
+    zeros = jnp.zeros_like(keys), jnp.zeros((A,), keys.dtype)
+    (dcarry, dkeys, dscore), (dh_of, dcontext) = lax.scan(
+        backward, (dlast, *zeros), (dout, saved, before, states, counts), reverse=True
+    )
+    dvalues = jnp.einsum("tnl,tnc->nlc", saved.alpha, dcontext)
+    G = weights.Wh.shape[1]
+    da = dh_of[..., :G]
+    rows = _rows(dh_of)
+    djoined = product(_rows(before.h).T, rows)
+    dWh, dquery, dgate = jnp.split(djoined, (G, G + A), axis=1)
+    z = _rows(saved.gate * saved.context)
+    dparams = AttentionParams(
+        dquery, dscore, dgate, rows[:, G + A :].sum(0), product(z.T, rows[:, :G])
+    )
+    return AttendingWeights(dWh, dparams), dcarry, da, Memory(dkeys, dvalues, None), None
+
+
+scan_attending.defvjp(_scan_attending_fwd, _scan_attending_bwd)
+
+
+def _previous(first: Array, states: Array) -> Array:
+    """Shift states to those before each step."""
+    return jnp.concatenate([first[None], states[:-1]])[: len(states)]
+
+
+def _rows(a: Float[Array, "T N K"]) -> Float[Array, "T*N K"]:
+    """Merge the axes of steps and examples into rows."""
+    return a.reshape(-1, a.shape[-1])

@@ -1,0 +1,204 @@
+"""Soft attention: its gradient by hand, and captioners that look where they must."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from draws import normal, parameters
+
+from jaxcap.data.batches import Batch
+from jaxcap.data.dataset import Dataset
+from jaxcap.data.image import Image
+from jaxcap.decoding.beam import Beam
+from jaxcap.decoding.captions import Captioner, decode_images
+from jaxcap.decoding.rules import Rules
+from jaxcap.decoding.word_by_word import Greedy
+from jaxcap.learning.config import TrainingConfig
+from jaxcap.learning.learner import make_learner
+from jaxcap.learning.loop import fit
+from jaxcap.nn.attention import (
+    AttendingWeights,
+    AttentionParams,
+    Memory,
+    scan_attending,
+    scan_attending_plain,
+)
+from jaxcap.nn.captioner import caption_loss, logits
+from jaxcap.nn.cells import LSTM, RNN, Cell, RNNCarry
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.gradcheck import gradient_errors
+from jaxcap.nn.inspect import attention_maps
+from jaxcap.nn.one_word import bind
+from jaxcap.nn.plan import ComputePlan
+from jaxcap.nn.regularisation import Regularisation
+from jaxcap.text.vocabulary import Vocabulary
+
+N, T, L, A, C, H = 3, 4, 5, 6, 7, 4
+LEAKY = Cell(1, RNNCarry, lambda a, carry: (RNNCarry(0.5 * carry.h + jnp.tanh(a)), ()), None, "x")
+CELLS = {"lstm": LSTM, "rnn": RNN, "one without a backward pass": LEAKY}
+# Grids of 5, 3 and 1 places, and captions of 4, 2 and 3 words.
+MASK = jnp.arange(L)[None] < jnp.array([[5], [3], [1]])
+COUNTS = jnp.arange(T)[:, None] < jnp.array([[4, 2, 3]])
+
+
+def draws(seed, *shapes):
+    return [normal(100 * seed + k, shape) for k, shape in enumerate(shapes)]
+
+
+def example(cell):
+    G = cell.gates * H
+    shapes = [(H, G), (H, A), (A,), (H, 1), (1,), (C, G), (N, H), (T, N, G), (N, L, A), (N, L, C)]
+    Wh, *attention, h0, xWx, keys, values = draws(0, *shapes)
+    weights = AttendingWeights(Wh, AttentionParams(*attention))
+    return weights, cell.start(h0), xWx, Memory(keys, values)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_the_gradient_is_that_of_differences_and_of_autodiff(x64, name, masked):
+    cell = CELLS[name]
+    args = jax.tree.map(lambda x: x.astype(jnp.float64), example(cell))
+
+    def all_of(scan, weights, carry, xWx, memory):
+        memory = memory._replace(mask=MASK if masked else None)
+        found = scan(cell, weights, carry, xWx, memory, COUNTS if masked else None)
+        return found.h, found.seen, found.carry.h
+
+    ours, pull = jax.vjp(lambda *a: all_of(scan_attending, *a), *args)
+    plain, pull_plain = jax.vjp(lambda *a: all_of(scan_attending_plain, *a), *args)
+    cotangents = tuple(draws(1, *(x.shape for x in ours)))
+    cotangents = tuple(x.astype(jnp.float64) for x in cotangents)
+    for one, other in zip(
+        jax.tree.leaves((ours, pull(cotangents))),
+        jax.tree.leaves((plain, pull_plain(cotangents))),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)
+
+    def weighted(*args):
+        return sum(
+            (x * c).sum() for x, c in zip(all_of(scan_attending, *args), cotangents, strict=True)
+        )
+
+    errors = gradient_errors(weighted, args, jnp.ones(()))
+    # Differences leave errors of 1e-10, and some gradients here are below 1e-4.
+    assert max(jax.tree.leaves(errors)) < 1e-5
+
+
+def captioner(**changes):
+    settings = dict(vocab_size=9, feature_dim=3, wordvec_dim=4, hidden_dim=H, attention="soft")
+    config = CaptionerConfig(**{**settings, "grid_dim": C, **changes})
+    pooled, grid = draws(2, (N, 3), (N, L, C))
+    return parameters(config), config, Image(pooled, grid, MASK)
+
+
+CAPTIONS = jnp.array([[1, 4, 5, 6, 2], [1, 7, 2, 0, 0], [1, 8, 4, 2, 0]])
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"cell": "rnn", "feed_features": True}, {"init_cell": True}]
+)
+def test_words_one_by_one_have_the_logits_of_whole_captions(changes):
+    params, config, image = captioner(**changes)
+    whole = logits(params, config, image, CAPTIONS)
+    step, carry = bind(params, config, image)
+    for t in range(CAPTIONS.shape[1]):
+        carry, found = step(carry, CAPTIONS[:, t])
+        np.testing.assert_allclose(found, whole[:, t], rtol=1e-5, atol=1e-5)
+    # What an image lacks by its mask does not matter, and what it has does.
+    other = image._replace(grid=jnp.where(MASK[..., None], image.grid, 1e3))
+    np.testing.assert_array_equal(logits(params, config, other, CAPTIONS), whole)
+    other = image._replace(grid=image.grid.at[:, 0].add(1))
+    assert (jnp.abs(logits(params, config, other, CAPTIONS) - whole).max((1, 2)) > 1e-3).all()
+    maps = attention_maps(params, config, image, CAPTIONS)
+    np.testing.assert_allclose(maps.sum(2), 1, rtol=1e-6)
+    assert (maps[:, :, 1:].sum(2) > 0)[:2].all() and (jnp.where(MASK[:, None], 0, maps) == 0).all()
+
+
+def test_the_loss_is_the_same_however_it_is_computed_and_penalises_what_is_not_seen():
+    params, config, image = captioner()
+    batch = Batch(image, CAPTIONS)
+    plain = caption_loss(params, config, batch)
+
+    def gradient(plan):
+        return jax.grad(lambda p: caption_loss(p, config, batch, plan=plan).per_caption)(params)
+
+    expected = gradient(ComputePlan())
+    for plan in (ComputePlan(remat=True), ComputePlan(block=4), ComputePlan(table=False)):
+        for name, found in gradient(plan).items():
+            np.testing.assert_allclose(found, expected[name], rtol=1e-4, atol=1e-6)
+    words = (CAPTIONS[:, 1:] != 0)[..., None]
+    seen = jnp.where(words, attention_maps(params, config, image, CAPTIONS[:, :-1]), 0).sum(1)
+    penalty = jnp.where(MASK, jnp.square(1 - seen), 0).sum(1).mean()
+    for plan in (ComputePlan(), ComputePlan(remat=True)):
+        regularisation = Regularisation(attention=0.5)
+        found = caption_loss(params, config, batch, regularisation=regularisation, plan=plan)
+        expected = plain.per_caption + 0.5 * penalty
+        np.testing.assert_allclose(found.per_caption, expected, rtol=1e-5)
+        np.testing.assert_allclose(found.per_word, plain.per_word, rtol=1e-5)
+
+
+def test_beams_and_ensembles_look_at_their_own_image():
+    params, config, image = captioner()
+    words = Vocabulary.build([f"w{i}" for i in range(5)])
+    one = Captioner(params, config, words)
+    rules = Rules.of(words, max_length=6)
+    for strategy in (Greedy(), Beam(3)):
+        whole = decode_images((one,), image, strategy, rules=rules)
+        both = decode_images((one, one), image, strategy, rules=rules)
+        for row in range(N):
+            alone = decode_images((one,), image.at(jnp.array([row])), strategy, rules=rules)
+            np.testing.assert_array_equal(alone.ids[0], whole.ids[row])
+            np.testing.assert_array_equal(both.ids[row], whole.ids[row])
+            np.testing.assert_allclose(both.log_probs[row], whole.log_probs[row], rtol=1e-5)
+
+
+def test_a_trained_captioner_looks_at_what_it_names():
+    """Each of two words of a caption is at a place of its own, and the features say nothing."""
+    words = Vocabulary.build([f"{kind}{i}" for kind in "ab" for i in range(4)])
+    rng = np.random.default_rng(0)
+    said, places = rng.integers(0, 4, (64, 2)), np.argsort(rng.random((64, 6)))[:, :2]
+    grid = np.zeros((64, 6, 8), np.float32)
+    for k in range(2):
+        grid[np.arange(64), places[:, k], 4 * k + said[:, k]] = 3
+    captions = np.concatenate([np.ones((64, 1), int), said + [4, 8], np.full((64, 1), 2)], axis=1)
+    image = Image(jnp.zeros((64, 1)), jnp.asarray(grid, jnp.float16))
+    data = Dataset.from_arrays(captions, np.arange(64), image, words)
+    model = CaptionerConfig.for_data(data, wordvec_dim=8, hidden_dim=32, attention="soft")
+    assert model.grid_dim == data.grid_dim == 8
+    training = TrainingConfig(batch_size=32, num_epochs=120, order="shuffle", log_every=200)
+    # Optax raises floats to integer powers.
+    with jax.numpy_dtype_promotion("standard"):
+        learner = make_learner(model, training, data, jax.random.key(0))
+        for progress in fit(*learner, data.train, training):
+            params = progress.state.params
+    found = Captioner(params, model, words).hypotheses(data.train.images, Greedy())
+    assert (np.asarray(found.ids)[:, 0, :2] == captions[:, 1:3]).mean() > 0.95
+    maps = attention_maps(params, model, data.train.images, jnp.asarray(captions[:, :2]))
+    assert (np.asarray(maps).argmax(2) == places).mean() > 0.8
+
+
+def test_what_does_not_fit_is_refused():
+    params, config, image = captioner()
+    with pytest.raises(ValueError, match="`attention=soft` needs images with a grid"):
+        logits(params, config, image._replace(grid=None), CAPTIONS)
+    with pytest.raises(ValueError, match="has no `attention`, so it has no maps"):
+        attention_maps(params, CaptionerConfig(9, 3), image, CAPTIONS)
+    for changes, message in (
+        ({"attention": "hard"}, "`attention` is 'hard', expected soft or None"),
+        ({"grid_dim": 0}, "`attention` needs images with a grid: give `grid_dim`"),
+        ({"cell": "flax.linen:GRUCell"}, "`attention` needs a `Cell`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            captioner(**changes)
+    captions, rows, words = np.array([[1, 3, 2]]), np.array([0]), "<NULL> <START> <END> cat"
+    pooled = np.ones((1, 2))
+    for grid, mask, message in (
+        (np.ones((2, 3, 4)), None, r"`features`.grid has shape \(2, 3, 4\), expected \(1, L, C\)"),
+        (np.ones((1, 3, 4), int), None, "`features`.grid has type int64, expected floats"),
+        (np.full((1, 3, 4), np.nan), None, "`features`.grid holds values that are NaN"),
+        (np.ones((1, 3, 4)), np.ones((1, 3)), "grid_mask has shape .* float64, expected .* bool"),
+        (np.ones((1, 3, 4)), np.zeros((1, 3), bool), "grid_mask row 0 has no place"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Dataset.from_arrays(captions, rows, Image(pooled, grid, mask), words)
