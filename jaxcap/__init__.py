@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from jaxcap.data.dataset import Dataset as Dataset
     from jaxcap.data.dataset import Split as Split
+    from jaxcap.data.image import Image as Image
     from jaxcap.datasets import load_data as load_data
     from jaxcap.decoding.beam import Beam as Beam
     from jaxcap.decoding.captions import Captioner as Captioner
@@ -53,6 +54,7 @@ _HOMES = {
     "Cell": "nn.cells",
     "Dataset": "data.dataset",
     "Greedy": "decoding.word_by_word",
+    "Image": "data.image",
     "Likelihood": "learning.objective",
     "OptimiserConfig": "learning.config",
     "Rules": "decoding.rules",

@@ -16,6 +16,7 @@ from jaxcap.decoding.word_by_word import Greedy
 from jaxcap.learning.config import TrainingConfig
 from jaxcap.learning.learner import make_learner
 from jaxcap.learning.loop import fit
+from jaxcap.learning.run import open_run
 from jaxcap.nn.attention import (
     AttendingWeights,
     AttentionParams,
@@ -32,6 +33,7 @@ from jaxcap.nn.one_word import bind
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.regularisation import Regularisation
 from jaxcap.text.vocabulary import Vocabulary
+from jaxcap.trained import load_captioner
 
 N, T, L, A, C, H = 3, 4, 5, 6, 7, 4
 LEAKY = Cell(1, RNNCarry, lambda a, carry: (RNNCarry(0.5 * carry.h + jnp.tanh(a)), ()), None, "x")
@@ -176,6 +178,20 @@ def test_a_trained_captioner_looks_at_what_it_names():
     assert (np.asarray(found.ids)[:, 0, :2] == captions[:, 1:3]).mean() > 0.95
     maps = attention_maps(params, model, data.train.images, jnp.asarray(captions[:, :2]))
     assert (np.asarray(maps).argmax(2) == places).mean() > 0.8
+
+
+def test_a_run_keeps_a_captioner_that_attends(tmp_path):
+    params, config, image = captioner()
+    words = Vocabulary.build([f"w{i}" for i in range(5)])
+    data = Dataset.from_arrays(CAPTIONS, jnp.arange(N), image, words)
+    model = CaptionerConfig.for_data(data, wordvec_dim=4, hidden_dim=H, attention="soft")
+    training = TrainingConfig(batch_size=3, num_epochs=2, order="shuffle")
+    with jax.numpy_dtype_promotion("standard"):
+        with open_run(tmp_path / "a", data, model, training, seed=0) as run:
+            run.train()
+    found = load_captioner(tmp_path / "a", best=False).captioner
+    assert found.config == model and set(found.params) == set(params)
+    assert len(found.decode(image)) == N
 
 
 def test_what_does_not_fit_is_refused():
