@@ -59,32 +59,33 @@ class TorchAttending(nn.Module):
     def __init__(self, params: dict[str, np.ndarray], packed: bool) -> None:
         super().__init__()
         self.packed = packed
-        for name, value in params.items():
-            self.register_parameter(name, nn.Parameter(torch.from_numpy(value.copy())))
+        tensors = {name: torch.from_numpy(value.copy()) for name, value in params.items()}
+        self.weights = nn.ParameterDict({k: nn.Parameter(value) for k, value in tensors.items()})
 
     def forward(self, pooled, grid, captions, going: list[int]) -> torch.Tensor:
-        h = pooled @ self.W_proj + self.b_proj
+        p = self.weights
+        h = pooled @ p["W_proj"] + p["b_proj"]
         c = torch.zeros_like(h)
-        values = grid @ self.W_grid + self.b_grid
-        keys = values @ self.W_key + self.b_key
-        x = nn.functional.embedding(captions[:, :-1], self.W_embed) @ self.Wx + self.b
+        values = grid @ p["W_grid"] + p["b_grid"]
+        keys = values @ p["W_key"] + p["b_key"]
+        x = nn.functional.embedding(captions[:, :-1], p["W_embed"]) @ p["Wx"] + p["b"]
         hidden, targets = [], []
         for t in range(captions.shape[1] - 1):
             n = going[t] if self.packed else len(captions)
             if n == 0:
                 break
             h, c = h[:n], c[:n]
-            scores = torch.tanh(keys[:n] + (h @ self.W_query)[:, None]) @ self.W_score
+            scores = torch.tanh(keys[:n] + (h @ p["W_query"])[:, None]) @ p["W_score"]
             alpha = torch.softmax(scores[..., 0], 1)
-            gate = torch.sigmoid(h @ self.W_gate + self.b_gate)
+            gate = torch.sigmoid(h @ p["W_gate"] + p["b_gate"])
             z = gate * (alpha[:, None] @ values[:n])[:, 0]
-            a = x[:n, t] + h @ self.Wh + z @ self.W_context
+            a = x[:n, t] + h @ p["Wh"] + z @ p["W_context"]
             i, f, o, g = a.chunk(4, 1)
             c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
             h = torch.sigmoid(o) * torch.tanh(c)
             hidden.append(h)
             targets.append(captions[:n, t + 1])
-        logits = torch.cat(hidden) @ self.W_vocab + self.b_vocab
+        logits = torch.cat(hidden) @ p["W_vocab"] + p["b_vocab"]
         nats = nn.functional.cross_entropy(
             logits, torch.cat(targets), ignore_index=NULL, reduction="sum"
         )
@@ -107,7 +108,7 @@ def make_torch(params, image, captions, *, packed=False, compiled=False) -> Run:
             loss = forward(pooled, grid, words.long(), going)
             loss.backward()
             adam.step()
-        return float(loss)
+        return loss.item()
 
     return run
 

@@ -63,6 +63,8 @@ def _hidden_states(
     memory = attention_memory(params, config, image)
     looks_up = keys[1] is None and plan.looks_up(words.size, config.vocab_size)
     products: Products
+    inputs: Any
+    unroll: Unroll
     if looks_up and isinstance(cell, Cell):
         # The gradients are likewise summed for each word of the vocabulary before their products.
         inputs, products = words, _looked_up(params, feed)
