@@ -33,7 +33,7 @@ def read_coco(source: Source, value: dict[str, Any]) -> Iterator[Entry]:
                 f"{plain(names[number])}; give each image its own id"
             )
         names[number] = _field(source, image, where, "file_name", str, COCO_FORM)
-        yield Entry(names[number], id=number)
+        yield Entry(names[number], split=source.split(image.get("split"), where), id=number)
     # Some files write the same ids as integers here and as strings there.
     by_text = {str(number): number for number in names}
     annotations = value.get("annotations", [])

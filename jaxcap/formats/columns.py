@@ -2,19 +2,24 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 # In the order in which they are preferred where a file has several.
 _IMAGE = (
     *("file_name", "filename", "image", "image_path", "img_path", "filepath", "image_file"),
     *("image_filename", "image_name", "imagename", "img_name", "img", "file", "path", "photo"),
-    *("picture", "images", "name", "image_id", "imageid", "img_id", "id"),
+    *("picture", "images", "image_bytes", "jpg", "jpeg", "png", "webp"),
+    *("name", "image_id", "imageid", "img_id", "id"),
 )
+_NAMES_OR_IDS = 5
 _CAPTION = (
     *("caption", "captions", "caption_str", "comment", "comments", "text", "sentence"),
-    *("sentences", "description", "descriptions", "raw", "txt"),
+    *("sentences", "description", "descriptions", "raw", "txt", "prompt", "title"),
+    *("image_caption", "caption_text", "alt_text", "alt"),
 )
-_NUMBERED = re.compile(r"(?:caption|comment|text|sentence|description|raw)s?_?\d+")
+# `caption_1`, and `caption.1` as pandas names the second of two columns `caption`.
+_NUMBERED = re.compile(r"(caption|comment|text|sentence|description|raw)s?[_.]?\d+")
 _SPLIT = ("split", "set", "subset", "partition", "set_name")
 _ID = ("image_id", "imageid", "img_id", "imgid", "cocoid", "id")
 _NUMBER = ("comment_number", "caption_number", "comment_id", "caption_id", "number", "index")
@@ -50,11 +55,21 @@ class Columns(NamedTuple):
 
 def find_columns(names: Sequence[str]) -> Columns | None:
     """Find the columns by their names, in any case and order; None without image or caption."""
+    return _find_columns(tuple(names))
+
+
+@cache
+def _find_columns(names: tuple[str, ...]) -> Columns | None:
     plain = [re.sub(r"[\s\-]+", "_", name.strip().strip('"').strip()).lower() for name in names]
     image = _first(plain, _IMAGE)
-    numbered = tuple(i for i, name in enumerate(plain) if _NUMBERED.fullmatch(name))
+    numbered = {i: found[1] for i, name in enumerate(plain) if (found := _NUMBERED.fullmatch(name))}
     caption = _first(plain, _CAPTION)
-    captions = (caption,) if caption is not None else numbered
+    if caption is None:
+        captions = tuple(numbered)
+    else:
+        stem = plain[caption].removesuffix("s")
+        same = [i for i, name in enumerate(plain) if name == plain[caption]]
+        captions = tuple(sorted({*same, *(i for i, name in numbered.items() if name == stem)}))
     if image is None or not captions:
         return None
     number = _first(plain, _ID)
@@ -70,7 +85,7 @@ def find_columns(names: Sequence[str]) -> Columns | None:
 def has_urls_only(names: Sequence[str]) -> bool:
     """Say whether the columns name captions and URLs, but no files."""
     plain = [name.strip().lower() for name in names]
-    image = _first(plain, _IMAGE[:-4])
+    image = _first(plain, _IMAGE[:-_NAMES_OR_IDS])
     return image is None and _first(plain, _URL) is not None and _first(plain, _CAPTION) is not None
 
 

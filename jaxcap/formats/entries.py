@@ -18,9 +18,13 @@ PICTURE_ENDING = re.compile(r"\.(?:jpe?g|png|gif|webp|bmp|tiff?|heic|heif|avif)"
 
 _SPLITS = {
     **dict.fromkeys(("train", "training", "restval"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("dev", "development"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+MISSING = frozenset(("", "nan", "NaN", "None", "NULL", "null", "NA", "N/A", "n/a", "<NA>", "#N/A"))
+"""What is written for a value that is missing, as pandas reads it in tables."""
+
 _NAMED = 3
 # `[/EN#283585/people A man]`
 _MARKS = re.compile(r"\[/EN#\d+/\S+ ([^\]]*)\]")
@@ -123,26 +127,39 @@ class Source:
     detail: str = ""
 
     def split(self, value: Any, where: str) -> str | None:
-        """Return the name of a split in the file as one of ours; None for an empty one.
+        """Return the name of a split in the file as one of ours; None for a missing one.
 
         Raises:
             ValueError: the name is not known.
         """
-        if value is None or value == "":
+        if value is None or value != value or (isinstance(value, str) and value.strip() in MISSING):
             return None
-        name = value.strip().lower() if isinstance(value, str) else value
-        if not isinstance(name, str) or name not in _SPLITS:
+        found = _split_of(value)
+        if found is None:
             raise ValueError(
                 f"{self.path}: {where} has the split {quote(value)}, expected one of "
-                f"{', '.join(_SPLITS)}"
+                f"{', '.join(_SPLITS)}; rename it"
             )
-        return _SPLITS[name]
+        return found
 
     def id(self, value: Any) -> ImageId | None:
         """Return an id in the file; None for anything but an integer or a string."""
         if isinstance(value, float) and value.is_integer() and math.fabs(value) < 2**53:
             return int(value)  # As pandas writes a column of integers with a gap.
+        if isinstance(value, str) and value in MISSING:
+            return None
         return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def is_split(value: str) -> bool:
+    """Say whether a text is the name of a split."""
+    return _split_of(value) is not None
+
+
+def _split_of(value: Any) -> str | None:
+    # COCO's are train2014 and val2017.
+    name = re.sub(r"[_-]?20\d\d$", "", value.strip().lower()) if isinstance(value, str) else ""
+    return _SPLITS.get(name)
 
 
 @dataclass(frozen=True)
@@ -180,7 +197,7 @@ def collect(format: str, source: Source, entries: Iterable[Entry]) -> CaptionFil
     images: dict[str, CaptionedImage] = {}
     seen: set[tuple[str, str]] = set()
     empty = repeated = 0
-    agree = True
+    conflict = ""
     for image, caption, split, number in entries:
         found = images.setdefault(image, CaptionedImage(image))
         if split is not None:
@@ -191,7 +208,8 @@ def collect(format: str, source: Source, entries: Iterable[Entry]) -> CaptionFil
                 )
             found.split = split
         if number is not None:
-            agree = agree and found.id in (None, number)
+            if found.id not in (None, number):
+                conflict = f"{plain(image)} has {quote(found.id)} and {quote(number)}"
             found.id = number
         if caption is None:
             continue
@@ -210,9 +228,24 @@ def collect(format: str, source: Source, entries: Iterable[Entry]) -> CaptionFil
         else:
             seen.add((image, clean))
             found.captions.append(clean)
-    if not agree or len({found.id for found in images.values()}) < len(images):
-        # Ids of captions, or of something else: they do not tell images apart.
-        for found in images.values():
-            found.id = None
+    _check_ids(source, list(images.values()), conflict)
     notes = tuple(source.tally.describe())
     return CaptionFile(format, list(images.values()), empty, repeated, source.detail, notes)
+
+
+def _check_ids(source: Source, images: list[CaptionedImage], conflict: str) -> None:
+    """Drop ids of captions, or of something else, that do not tell images apart."""
+    owners: dict[ImageId, str] = {}
+    without = [image.name for image in images if image.id is None]
+    for image in images:
+        if image.id is not None and owners.setdefault(image.id, image.name) != image.name:
+            conflict = f"{plain(owners[image.id])} and {plain(image.name)} have {quote(image.id)}"
+    if conflict:
+        for image in images:
+            if image.id is not None:
+                what = f"ids, which do not tell images apart, as {conflict}"
+                source.tally.leave_out(what, image.name)
+            image.id = None
+    elif owners:
+        for name in without:
+            source.tally.mend("images without an id, which are known by their names", name)

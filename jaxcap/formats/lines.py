@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from jaxcap.files.text import quote, read_text
 from jaxcap.formats.entries import Entry, Source
 from jaxcap.formats.records import TO_DOWNLOAD
-from jaxcap.formats.tables import check_first_cell
+from jaxcap.formats.tables import check_first_cell, image_name, name_columns, split_row
 
 # `a.jpg#0<TAB>caption`, and `a.jpg#zhb#0 caption` as in Flickr8k-CN.
 TOKEN = re.compile(r"(?P<image>[^\t]+?)#(?:[A-Za-z]\w*#)?\d+(?:\t+| +|,)(?P<caption>.*)")
@@ -26,11 +26,16 @@ def read_tokens(source: Source, text: str) -> Iterator[Entry]:
                 f"{source.path}: line {number} is {quote(line)}, expected an image, #, a number, a "
                 "tab and a caption"
             )
-        yield Entry(found["image"].strip(), found["caption"])
+        caption = found["caption"]
+        if line[found.start("caption") - 1] == ",":
+            caption = ",".join(split_row(caption, ","))
+        yield Entry(found["image"].strip(), caption)
 
 
 def read_tabs(source: Source, text: str) -> Iterator[Entry]:
-    """Read an image, a tab, a caption, and optionally a tab and a split, a line.
+    """Read an image, a tab and a caption a line.
+
+    More captions, a split and numbers, which are passed over, may stand between other tabs.
 
     Raises:
         ValueError: a line has another form, or the first is a header; the message names it.
@@ -39,15 +44,29 @@ def read_tabs(source: Source, text: str) -> Iterator[Entry]:
     if all(rest.strip().startswith(("http://", "https://")) for _, _, rest in first):
         raise ValueError(f"{source.path}: {TO_DOWNLOAD}")
     check_first_cell(source, first[0][0], [image for image, _, _ in first[1:]])
+    names = name_columns([line for _, line in numbered(text)], "\t")
+    captions = [place for place, name in enumerate(names) if name == "caption"]
+    if len(names) > 2:
+        source.detail = ", ".join(names)
+    if not captions:
+        raise ValueError(f"{source.path}: has only numbers after the names of images")
     for number, line in numbered(text):
-        image, tab, rest = line.partition("\t")
-        if not tab or not image.strip():
+        cells = split_row(line, "\t")
+        if len(cells) <= captions[0] or not cells[0].strip():
             raise ValueError(
                 f"{source.path}: line {number} is {quote(line)}, expected an image, a tab and a "
                 "caption"
             )
-        caption, _, split = rest.partition("\t")
-        yield Entry(image.strip(), caption, source.split(split.strip(), f"line {number}"))
+        if any(cell.strip() for cell in cells[len(names) :]):
+            raise ValueError(
+                f"{source.path}: line {number} has more tabs than the others: {quote(line)}; "
+                "remove them, or name the columns in a header"
+            )
+        split = cells[len(names) - 1] if names[-1] == "split" and len(cells) >= len(names) else None
+        yield Entry(image_name(cells[0]), None, source.split(split, f"line {number}"))
+        for place in captions:
+            if place < len(cells):
+                yield Entry(image_name(cells[0]), cells[place])
 
 
 def read_sentences(source: Source, text: str) -> Iterator[Entry]:

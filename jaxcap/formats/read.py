@@ -4,8 +4,8 @@ The guide lists the formats (`docs/guide.md`, Caption files). Text is UTF-8; a b
 skipped.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ from jaxcap.files import AnyPath
 from jaxcap.files.json import parse_json
 from jaxcap.files.text import quote, read_text
 from jaxcap.formats.coco import COCO_FORM, KARPATHY_FORM, read_coco, read_karpathy
-from jaxcap.formats.entries import CaptionFile, Entry, ReadOptions, Source, collect
+from jaxcap.formats.entries import CaptionFile, Entry, ReadOptions, Source, collect, is_split
 from jaxcap.formats.lines import TOKEN, numbered, read_sentences, read_tabs, read_tokens
 from jaxcap.formats.records import (
     LIST_FORM,
     MAPPING_FORM,
-    find_list,
+    find_lists,
+    has_columns,
     is_json_lines,
+    read_columns,
     read_json_lines,
     read_list,
     read_mapping,
@@ -32,6 +34,7 @@ _OF_JSON: Mapping[str, Callable[[Source, Any], Iterator[Entry]]] = {
     "coco": read_coco,
     "karpathy": read_karpathy,
     "list": read_list,
+    "columns": read_columns,
     "mapping": read_mapping,
 }
 _OF_TEXT: Mapping[str, Callable[[Source, str], Iterator[Entry]]] = {
@@ -47,6 +50,7 @@ _OF_SHARDS: Mapping[str, Callable[[Source, list[Path]], Iterator[Entry]]] = {
 }
 
 _METADATA = ("metadata.jsonl", "metadata.csv")
+_TABLES = (".json", ".jsonl", ".csv", ".tsv")
 
 
 def read_caption_file(path: AnyPath, options: ReadOptions | None = None) -> CaptionFile:
@@ -72,7 +76,8 @@ def read_caption_file(path: AnyPath, options: ReadOptions | None = None) -> Capt
         name = options.format or shards[0].suffix[1:].lower()
         return collect(name, source, _OF_SHARDS[name](source, shards))
     if source.path.is_dir():
-        name = options.format or ("folder" if _metadata(source.path) else "texts")
+        inside = _metadata(source.path) or _files_of_splits(source.path)
+        name = options.format or ("folder" if inside else "texts")
         read = _OF_FOLDER.get(name)
         if read is None:
             raise ValueError(f"{source.path}: is a folder, expected a file of the format {name}")
@@ -83,11 +88,13 @@ def read_caption_file(path: AnyPath, options: ReadOptions | None = None) -> Capt
 
 def _recognise(source: Source) -> tuple[str, Iterable[Entry]]:
     path, name = source.path, source.options.format
-    text = read_text(path, expected="one with captions").replace("\r\n", "\n")
+    text = read_text(path, expected="one with captions")
+    # Excel names the delimiter before the header; the line stays, for the numbers of the others.
+    text = re.sub(
+        r"\A\s*sep=.\n", "\n", text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    )
     if not text.strip():
         raise ValueError(f"{path}: is empty, expected captions; copy or download it again")
-    if "\n" not in text.strip():
-        text = text.replace("\r", "\n")
     if name is None and is_json_lines(text):
         name = "jsonl"
     if name in _OF_JSON or (name is None and text.lstrip()[0] in "{["):
@@ -116,8 +123,10 @@ def name_of_json(value: Any) -> str | None:
         by_sentence = any(isinstance(i, dict) and "sentences" in i for i in images)
         if by_sentence and "annotations" not in value:
             return "karpathy"
-        return "list" if find_list({"images": images}) else "coco"
-    if find_list(value):
+        return "list" if find_lists({"images": images}) else "coco"
+    if has_columns(value):
+        return "columns"
+    if find_lists(value):
         return "list"
     if "annotations" not in value and any(map(_captions_of_one, value.values())):
         return "mapping"
@@ -167,7 +176,7 @@ def _shards(path: Path, format: str | None) -> list[Path]:
     if path.is_file():
         return [path] if format in _OF_SHARDS or path.suffix[1:].lower() in kinds else []
     for kind in kinds:
-        if path.is_dir() and (found := sorted(path.rglob(f"*.{kind}"))):
+        if path.is_dir() and (found := sorted(path.rglob(f"[!.]*.{kind}"))):
             return found
     return []
 
@@ -178,20 +187,34 @@ def _metadata(path: Path) -> list[Path]:
     return [next(filter(Path.is_file, files)) for files in found if any(map(Path.is_file, files))]
 
 
+def _files_of_splits(path: Path) -> list[Path]:
+    """List the files that have the captions of a split each, as COCO's; none with one only."""
+    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in _TABLES]
+    files = [file for file in files if _split_in(file.stem)]
+    # COCO has those of instances beside them.
+    files = [file for file in files if "caption" in file.name.lower()] or files
+    return files if len({_split_in(file.stem) for file in files}) > 1 else []
+
+
+def _split_in(stem: str) -> str | None:
+    return next(filter(is_split, reversed(re.split(r"[_\-.\s]", stem))), None)
+
+
 def _folder(source: Source) -> Iterator[Entry]:
-    """Read the `metadata` files in a folder and in its subfolders, which name the splits."""
-    for file in _metadata(source.path):
-        inner = Source(file, ReadOptions(), source.tally)
+    """Read the `metadata` files in a folder and its subfolders, or files with names of splits."""
+    for file in _metadata(source.path) or _files_of_splits(source.path):
+        options = ReadOptions(keep_rejected=source.options.keep_rejected)
+        inner = Source(file, options, source.tally)
         _, entries = _recognise(inner)
         prefix = file.parent.relative_to(source.path).as_posix()
-        split = None
-        # A folder may have any other name.
-        with suppress(ValueError):
-            split = inner.split(prefix, "folder")
+        name = prefix if file.name in _METADATA else _split_in(file.stem)
+        split = inner.split(name, "its name") if name and is_split(name) else None
         for entry in entries:
             name = entry.image if prefix == "." else f"{prefix}/{entry.image}"
             yield entry._replace(image=name, split=entry.split or split)
-        source.detail = inner.detail
+        place = file.relative_to(source.path).as_posix()
+        found = f"{place} ({inner.detail})" if inner.detail else place
+        source.detail = f"{source.detail}, {found}" if source.detail else found
 
 
 _OF_FOLDER: Mapping[str, Callable[[Source], Iterator[Entry]]] = {

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jaxcap.files.json import parse_json
-from jaxcap.files.text import quote
+from jaxcap.files.text import list_names, quote
 from jaxcap.formats.columns import find_columns, has_urls_only
-from jaxcap.formats.entries import Entry, Source
+from jaxcap.formats.entries import Entry, Source, is_split
 
 LIST_FORM = '[{"image": "a.jpg", "caption": "a cat"}]'
 MAPPING_FORM = '{"a.jpg": ["a cat", "a black cat"]}'
@@ -43,14 +43,17 @@ def read_records(source: Source, records: Iterable[tuple[str, Any]]) -> Iterator
             )
         source.detail = source.detail or columns.describe(names)
         values = list(record.values())
-        image = values[columns.image]
+        image, number = values[columns.image], None
+        if isinstance(image, int) and not isinstance(image, bool):
+            image, number = str(image), image  # `391895` is the picture `391895.jpg`.
         if not isinstance(image, str) or not image.strip():
             raise ValueError(
                 f"{source.path}: {where} has {names[columns.image]} {quote(image)}, expected the "
                 f"name of a file, as in {LIST_FORM}"
             )
         split = None if columns.split is None else source.split(values[columns.split], where)
-        number = None if columns.id is None else source.id(values[columns.id])
+        if columns.id is not None:
+            number = source.id(values[columns.id])
         yield Entry(image.strip(), None, split, number)
         for place in columns.captions:
             for caption in captions_of(source, f"{where}.{names[place]}", values[place]):
@@ -64,7 +67,9 @@ def captions_of(source: Source, where: str, value: Any) -> list[str]:
         ValueError: the value is something else.
     """
     texts: list[str] = []
-    for item in value if isinstance(value, list) else [] if value is None else [value]:
+    for item in value if isinstance(value, list) else [value]:
+        if item is None or item != item:
+            continue  # null, or NaN as pandas writes it.
         text = item
         if isinstance(item, dict):
             text = next((item[name] for name in ("raw", "caption", "text") if name in item), None)
@@ -77,27 +82,63 @@ def captions_of(source: Source, where: str, value: Any) -> list[str]:
 
 
 def read_list(source: Source, value: list[Any] | Mapping[str, Any]) -> Iterator[Entry]:
-    """Read a list of records, alone or in an object, as TextCaps' `{"data": [record, ...]}`."""
-    name = ""
-    if not isinstance(value, list):
-        name = find_list(value) or ""
-        value = value[name]
-    return read_records(source, ((f"{name}[{i}]", record) for i, record in enumerate(value)))
+    """Read a list of records, alone or in an object, as TextCaps' `{"data": [record, ...]}`.
+
+    Several lists in an object are the splits of their names.
+
+    Raises:
+        ValueError: there are several lists that are no splits, or a record is wrong.
+    """
+    if isinstance(value, list):
+        yield from read_records(source, ((f"[{i}]", record) for i, record in enumerate(value)))
+        return
+    names = find_lists(value)
+    if len(names) > 1 and not all(map(is_split, names)):
+        raise ValueError(
+            f"{source.path}: holds several lists with captions ({list_names(names, 12)}) that are "
+            "no splits; write one to a file of its own"
+        )
+    for name in names:
+        split = source.split(name, "the object") if is_split(name) else None
+        places = ((f"{name}[{i}]", record) for i, record in enumerate(value[name]))
+        for entry in read_records(source, places):
+            yield entry._replace(split=entry.split or split)
 
 
-def find_list(value: Mapping[str, Any]) -> str | None:
-    """Find the field of an object that is a list of records."""
-    for name, found in value.items():
-        first = found[0] if isinstance(found, list) and found else None
+def find_lists(value: Mapping[str, Any]) -> list[str]:
+    """Find the fields of an object that are lists of records."""
+    found = []
+    for name, records in value.items():
+        first = records[0] if isinstance(records, list) and records else None
         if isinstance(first, dict) and find_columns([*first]):
-            return name
-    return None
+            found.append(name)
+    return found
+
+
+def read_columns(source: Source, value: Mapping[str, Any]) -> Iterator[Entry]:
+    """Read an object of columns, each a list or an object by row, as pandas writes it."""
+    rows = [column.values() if isinstance(column, dict) else column for column in value.values()]
+    if len({len(column) for column in rows}) > 1:
+        raise ValueError(f"{source.path}: its columns differ in length; write it again")
+    records = (dict(zip(value, row, strict=True)) for row in zip(*rows, strict=True))
+    return read_records(source, ((f"row {i}", record) for i, record in enumerate(records)))
+
+
+def has_columns(value: Mapping[str, Any]) -> bool:
+    """Say whether an object has columns with the names of images and captions."""
+    found = find_columns([*value])
+    return (
+        found is not None
+        and isinstance([*value.values()][found.image], list | dict)
+        and all(isinstance(column, list | dict) for column in value.values())
+    )
 
 
 def read_mapping(source: Source, value: Mapping[str, Any]) -> Iterator[Entry]:
     """Read an object whose keys are names of images and whose values are captions."""
     for name, captions in value.items():
-        yield Entry(name)
+        split = captions.get("split") if isinstance(captions, dict) else None
+        yield Entry(name, split=source.split(split, quote(name)))
         for caption in captions_of(source, quote(name), captions):
             yield Entry(name, caption)
 

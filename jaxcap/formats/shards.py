@@ -4,6 +4,7 @@ The pictures are unpacked into the folder of images, where a second run finds th
 package: `pip install 'jaxcap[shards]'`.
 """
 
+import hashlib
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -31,7 +32,7 @@ def read_parquet(source: Source, shards: list[Path]) -> Iterator[Entry]:
     """Read Parquet files with a column of pictures, as Hugging Face's datasets write them.
 
     The split is that in the name of a file, such as `validation-00000-of-00002.parquet`, or of its
-    folder.
+    folder. Rows of a split with the same picture are one image.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed.
@@ -43,25 +44,27 @@ def read_parquet(source: Source, shards: list[Path]) -> Iterator[Entry]:
         from pyarrow import parquet
     except ImportError:
         raise _lacks(source, "Parquet", "pyarrow") from None
+    seen: dict[tuple[str | None, bytes], str] = {}
     for path in shards:
         split, row = _split_in(source, path), 0
         batches = _naming(path, "Parquet", _batches(path, parquet.ParquetFile), pa.ArrowException)
-        for names, records in batches:
-            columns = _parquet_columns(path, names)
-            source.detail = columns.describe(names)
+        for schema, records in batches:
+            columns = _parquet_columns(path, schema)
+            source.detail = columns.describe(schema.names)
             for record in records:
-                yield from _row(source, path, row, list(record.values()), columns, split)
+                yield from _row(source, path, row, list(record.values()), columns, split, seen)
                 row += 1
 
 
-def _batches(path: Path, open_parquet: Any) -> Iterator[tuple[list[str], list[dict[str, Any]]]]:
-    """Iterate over the names of the columns and some rows."""
+def _batches(path: Path, open_parquet: Any) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
+    """Iterate over the schema and some rows."""
     with open_parquet(path) as file:
         for batch in file.iter_batches(_ROWS):
-            yield file.schema_arrow.names, batch.to_pylist()
+            yield file.schema_arrow, batch.to_pylist()
 
 
-def _parquet_columns(path: Path, names: list[str]) -> Columns:
+def _parquet_columns(path: Path, schema: Any) -> Columns:
+    names = schema.names
     # A picture's column is named as such; `file_name` beside it is a name.
     columns = find_columns([name if name != "image" else "file_name" for name in names])
     if columns is None:
@@ -71,11 +74,22 @@ def _parquet_columns(path: Path, names: list[str]) -> Columns:
             f"{path}: has no column image or no column caption, only {list_names(names, 12)}; "
             "rename its columns"
         )
-    return columns
+    # Bytes are of pictures, and Hugging Face's are structs with bytes.
+    pictures = [i for i, field in enumerate(schema) if re.search(r"\bbinary\b", str(field.type))]
+    if columns.image in pictures:
+        return columns
+    pictures = [i for i in pictures if i not in columns.captions]
+    return columns._replace(image=next(iter(pictures), columns.image))
 
 
 def _row(
-    source: Source, path: Path, row: int, values: list[Any], columns: Columns, split: str | None
+    source: Source,
+    path: Path,
+    row: int,
+    values: list[Any],
+    columns: Columns,
+    split: str | None,
+    seen: dict[tuple[str | None, bytes], str],
 ) -> Iterator[Entry]:
     where = f"{path.name} row {row}"
     picture, name = values[columns.image], ""
@@ -86,7 +100,12 @@ def _row(
         name, picture = picture, None
     if isinstance(picture, bytes):
         ending = next((end for begin, end in _ENDINGS.items() if picture.startswith(begin)), "")
-        name = _unpack(source, path, f"{row:06}{ending}", picture)
+        key = split, hashlib.sha256(picture).digest()
+        if key in seen:
+            source.tally.mend("rows with the picture of an earlier row, joined to it", where)
+        else:
+            seen[key] = _unpack(source, path, f"{row:06}{ending}", picture)
+        name = seen[key]
     elif not name:
         source.tally.leave_out("rows without a picture", where)
         return
@@ -123,8 +142,15 @@ def read_tar(source: Source, shards: list[Path]) -> Iterator[Entry]:
     for path in shards:
         files = tar_file_expander(_open_tar(path))
         samples = group_by_keys(files, keys=_key_and_suffix, handler=leave_out)
+        keys = set()
         for sample in _naming(path, "tar", samples, tarfile.TarError, EOFError):
-            yield from _sample(source, path, sample)
+            key = sample["__key__"]
+            if key in keys:
+                what = "samples with the key of an earlier one, or apart from its picture"
+                source.tally.leave_out(what, f"{path.name}: {key}")
+            else:
+                keys.add(key)
+                yield from _sample(source, path, sample)
 
 
 def _open_tar(path: Path) -> Iterator[dict[str, Any]]:
@@ -148,11 +174,11 @@ def _sample(source: Source, path: Path, sample: dict[str, Any]) -> Iterator[Entr
     about = {}
     if "json" in members:
         try:
-            about = parse_json(where, decode(where, members["json"]))
+            about = parse_json(where, decode(f"{path}: {key}", members["json"]))
         except ValueError:
             source.tally.leave_out("JSON members that are not JSON", where)
-    text = next((decode(where, members[name]) for name in _TEXTS if name in members), None)
-    if text is None and isinstance(about, dict):
+    text: Any = [decode(f"{path}: {key}", members[name]) for name in _TEXTS if name in members]
+    if not text and isinstance(about, dict):
         text = next((about[name] for name in _FIELDS if about.get(name)), None)
     source.detail = source.detail or f"{ending} beside " + list_names(set(members) - {ending}, 8)
     name = _unpack(source, path, f"{key}.{ending}", members[ending])
@@ -161,29 +187,31 @@ def _sample(source: Source, path: Path, sample: dict[str, Any]) -> Iterator[Entr
         yield Entry(name, caption)
 
 
-def _key_and_suffix(name: str) -> tuple[str, str]:
+def _key_and_suffix(name: str) -> tuple[str | None, str | None]:
     key, _, suffix = name.rpartition(".")
+    if name.rpartition("/")[2].startswith("."):
+        return None, None  # What macOS writes beside a file.
     return key.removeprefix("./"), suffix
 
 
 def _unpack(source: Source, shard: Path, name: str, picture: bytes) -> str:
-    """Write a picture below the folder of images if it is not there; returns its name there.
+    """Write a picture below the folder of images, if there is one; returns its name there.
 
     The name begins with that of the shard, since shards may have pictures of the same name, and
     folders shards of the same name.
 
     Raises:
-        ValueError: no folder is given, or another picture has that name.
+        ValueError: another picture has that name.
         OSError: the picture cannot be written.
     """
     folder = source.options.unpack_to
-    if folder is None:
-        raise ValueError(f"{source.path}: holds pictures; give `images`, a folder to unpack into")
     name = f"{_below(source, shard).with_suffix('').as_posix()}/{name}"
     # A key may lead out of the folder.
     name = "/".join(part for part in name.split("/") if part.strip("."))
     if len(picture) > LARGEST_FILE:
         source.tally.leave_out("pictures above the limit", name)
+        return name
+    if folder is None:
         return name
     path = Path(folder, name)
     with writing(path, "free some space, or give another folder as `images`"):

@@ -1,7 +1,7 @@
 """The files of named images in a folder, found before any is opened."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ class FoundImages:
     Attributes:
         paths: file of each name that was found.
         missing: names that were not found, in order.
-        elsewhere: number of names found under another path, by their last part alone.
+        elsewhere: number of names found under another path, by their last parts.
         others: number of images in the folder without a name.
         near: the files of the folder, to find those whose names are near a missing one.
     """
@@ -33,8 +33,9 @@ class FoundImages:
 def find_images(folder: AnyPath, names: Sequence[str]) -> FoundImages:
     """Find the files of names in a folder and its subfolders.
 
-    A name is a path below the folder. If there is no such file, the last part of the name is looked
-    up: in the folder itself, and then in all of its subfolders, where it must be the only one. A
+    A name is a path below the folder. If there is no such file, its first folders are left out, one
+    after the other. Then its last part is looked up in all subfolders, where it must be the only
+    one. A file that two names lead to in these ways is that of neither. A
     name without an ending finds the only image that has it before its own ending. Composed and
     decomposed letters with marks are equal (NFC). A name that leads out of the folder, by `..` or
     as an absolute path, is missing even if that file exists. A link in the folder is followed,
@@ -59,7 +60,8 @@ def find_images(folder: AnyPath, names: Sequence[str]) -> FoundImages:
         if is_image_name(path):
             for key in {os.path.splitext(last)[0], os.path.splitext(name)[0]}:
                 by_last[f"{key}/"].append(path)
-    paths, elsewhere = {}, 0
+    paths: dict[str, Path] = {}
+    others: dict[str, Path] = {}
     for name in names:
         if path := files.get(normal(name)):
             paths[name] = path
@@ -68,18 +70,22 @@ def find_images(folder: AnyPath, names: Sequence[str]) -> FoundImages:
         elif len(found := by_last.get(f"{normal(name)}/", [])) == 1 and not is_image_name(name):
             paths[name] = found[0]
         elif path := _by_last_part(files, by_last, name):
-            paths[name] = path
-            elsewhere += 1
+            others[name] = path
+    claims = Counter([*paths.values(), *others.values()])
+    others = {name: path for name, path in others.items() if claims[path] == 1}
+    paths |= others
     missing = [name for name in names if name not in paths]
-    others = sum(map(is_image_name, set(files.values()) - set(paths.values())))
-    return FoundImages(paths, missing, elsewhere, others, NearNames(files))
+    unnamed = sum(map(is_image_name, set(files.values()) - set(paths.values())))
+    return FoundImages(paths, missing, len(others), unnamed, NearNames(files))
 
 
 def _by_last_part(files: dict[str, Path], by_last: dict[str, list[Path]], name: str) -> Path | None:
     name = normal(name).replace("\\", "/")
-    last = name.rpartition("/")[2]
-    if path := files.get(last):
-        return path
+    last = name
+    while "/" in last:
+        last = last.partition("/")[2]
+        if path := files.get(last):
+            return path
     for key in (last, *(() if is_image_name(last) else (f"{last}/",))):
         if len(found := by_last.get(key, [])) == 1:
             return found[0]

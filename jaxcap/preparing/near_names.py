@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 from jaxcap.formats.entries import PICTURE_ENDING
 
@@ -35,13 +36,17 @@ class NearNames:
     def list(self, names: Iterable[str], most: int = _NAMED) -> str:
         """List up to `most` names, each with the near one if there is any."""
         all_names = [*names]
-        first = [
-            f"{name} (there is {near[0]})" if (near := self.find(name)) else name
-            for name in all_names[:most]
-        ]
+        first = [f"{name}{self._near(name)}" for name in all_names[:most]]
         return ", ".join(first) + (", ..." if len(all_names) > most else "")
+
+    def _near(self, name: str) -> str:
+        near = self.find(name)
+        more = f" and {len(near) - 1} more" if len(near) > 1 else ""
+        return f" (there is {near[0]}{more})" if near else ""
 
 
 def _key(name: str) -> str:
-    last = normal(name).replace("\\", "/").rpartition("/")[2].casefold()
+    # A name may be that of a URL.
+    last = unquote(normal(name).partition("?")[0])
+    last = last.replace("\\", "/").rpartition("/")[2].casefold()
     return _ENDINGS.sub("", re.sub(r"#\d+$", "", last)) or last

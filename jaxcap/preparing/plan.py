@@ -250,9 +250,11 @@ def _check_missing(
 ) -> None:
     some = found.near.list(missing)
     if len(missing) == len(planned):
+        near = any(map(found.near.find, missing))
+        remedy = "give them the same names on both sides" if near else "check `images`"
         raise FileNotFoundError(
             f"no images in {config.images}: none of the {len(planned)} that {config.captions} "
-            f"names is there ({some}), only {found.others} other files; check `images`"
+            f"names is there ({some}), only {found.others} other files; {remedy}"
         )
     if config.strict and missing:
         raise FileNotFoundError(
@@ -301,7 +303,7 @@ def _notes(
         notes.append("left out: " + ", ".join(f"{n:,} {what}" for what, n in left_out.items()))
     notes += assignment.notes
     if found.elsewhere:
-        notes.append(f"found: {found.elsewhere:,} images by the last part of their names alone")
+        notes.append(f"found: {found.elsewhere:,} images by the last parts of their names")
     if found.others:
         notes.append(f"skipped: {found.others:,} images in {config.images} without a caption")
     return tuple(notes)

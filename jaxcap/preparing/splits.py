@@ -101,7 +101,7 @@ def _by_lists(
     """Return the split of each image by lists of names, and what the lists name besides.
 
     A list names an image by its name in the caption file, by the last part of that name, by that
-    part without its ending, or by its id.
+    part without its ending, or by its id; folders in front of these are passed over.
 
     Raises:
         ValueError: an image is in both lists, or a list names none of the images.
@@ -111,7 +111,7 @@ def _by_lists(
     notes = []
     for split, path in paths.items():
         names = _read_list(path)
-        found = {name: places.get(normal(name).replace("\\", "/"), -1) for name in names}
+        found = {name: _place(places, normal(name).replace("\\", "/")) for name in names}
         for name, place in found.items():
             if place >= 0 and splits[place] not in (None, split):
                 raise ValueError(f"{path}: {plain(name)} is in the other list too; keep it in one")
@@ -148,6 +148,11 @@ def _places(images: Sequence[CaptionedImage]) -> dict[str, int]:
             found[name] = -1 if name in found else place
         places = {**found, **places}
     return places
+
+
+def _place(places: dict[str, int], name: str) -> int:
+    """Return the place of the image of a name, which may have folders that the images lack."""
+    return places.get(name, places.get(name.rpartition("/")[2], -1))
 
 
 def _name(image: CaptionedImage) -> str:

@@ -1,6 +1,7 @@
 """References in any caption format besides COCO's, such as the file that `prepare` was given."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 from jaxcap.files import AnyPath
@@ -11,6 +12,8 @@ from jaxcap.formats.read import name_of_json, read_caption_file
 from jaxcap.formats.records import is_json_lines
 from jaxcap.scoring.image_ids import read_id
 
+_SHARDS = (".parquet", ".tar")
+
 
 def read_coco_value(path: AnyPath) -> Any | None:
     """Read the JSON of references in COCO's form, or of results given in their place.
@@ -20,9 +23,11 @@ def read_coco_value(path: AnyPath) -> Any | None:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is a folder, not text in UTF-8, or not JSON though it begins so.
+        ValueError: it is not text in UTF-8, or not JSON though it begins so.
         OSError: it cannot be read.
     """
+    if Path(path).is_dir() or Path(path).suffix.lower() in _SHARDS:
+        return None
     text = read_text(path)
     if text.lstrip()[:1] not in ("{", "[") or is_json_lines(text):
         return None

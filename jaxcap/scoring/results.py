@@ -17,7 +17,7 @@ from typing import Any
 
 from jaxcap.files import AnyPath
 from jaxcap.files.json import read_json_value
-from jaxcap.files.text import LONGEST_CAPTION, quote, too_long
+from jaxcap.files.text import LONGEST_CAPTION, quote, read_text, too_long
 from jaxcap.files.whole import replacing
 from jaxcap.formats.coco import REJECTED
 from jaxcap.formats.entries import ImageId
@@ -47,14 +47,14 @@ def read_results(path: AnyPath) -> dict[ImageId, str]:
         FileNotFoundError: there is no such file.
         ValueError: the file has another form, is empty, or has an image twice.
     """
-    return _results(path, read_json_value(path))
+    return _results(path, _read_list(path))
 
 
 def read_references(path: AnyPath, *, keep_rejected: bool = False) -> ReferenceFile:
     """Read the references of each image.
 
     Args:
-        path: the file, in COCO's form, or of another caption format that is one file of text.
+        path: the file, in COCO's form, or a file or folder of another caption format.
         keep_rejected: keep the annotations that VizWiz marks as rejected or precanned, which its
             own evaluation leaves out.
 
@@ -74,7 +74,7 @@ def read_both(
         results: as for `read_results`, which raises the same errors.
         references, keep_rejected: as for `read_references`, which raises the same errors.
     """
-    value = read_json_value(results)
+    value = _read_list(results)
     if isinstance(value, dict) and "annotations" in value and Path(references).is_file():
         other = read_coco_value(references)
         if isinstance(other, list):
@@ -89,6 +89,16 @@ def read_both(
             f"{references}: is a list ({_count(other)}), expected references {_REFERENCES_FORM}"
         )
     return captions, _references(references, other, keep_rejected)
+
+
+def _read_list(path: AnyPath) -> Any:
+    first = read_text(path).lstrip()[:80].partition("\n")[0]
+    if first and first[0] not in "[{":
+        raise ValueError(
+            f"{path}: begins with {quote(first)}, which is not JSON; write the captions as JSON, a "
+            f"list in the form {_RESULTS_FORM}"
+        )
+    return read_json_value(path)
 
 
 def _results(path: AnyPath, value: Any) -> dict[ImageId, str]:
@@ -197,7 +207,8 @@ def match(
     """
     known = references.captions
     lacking = [image for image in captions if image not in known]
-    unknown = [image for image in lacking if image not in references.emptied]
+    bare = references.emptied | references.names.keys()
+    unknown = [image for image in lacking if image not in bare]
     free = [image for image in known if image not in captions]
     near = near_matches(unknown, free, references.names) if unknown else ""
     if 0 in unknown and captions.keys() == set(range(len(captions))):

@@ -269,7 +269,7 @@ TABLE = {
         (b"a.jpg\tA caf\xe9\n", "line 1 is not UTF-8 (byte 0xe9)"),
         ('{"images": [', "not JSON"),
         ("[1]", "[0] is 1, expected the form"),
-        ([{"image": 7, "caption": "a cat"}], "[0] has image 7, expected the name of a file"),
+        ([{"image": 7.5, "caption": "a cat"}], "[0] has image 7.5, expected the name of a file"),
         ([{"image": "a.jpg", "caption": 7}], "[0].caption holds 7, expected a caption"),
         ([{"picture_of": "a.jpg", "caption": "x"}], "[0] has no image or no caption, only the f"),
         ([{"url": "http://a/1.jpg", "caption": "x"}], "holds the URLs of pictures"),
@@ -295,7 +295,7 @@ TABLE = {
         (f"a.jpg\t{'x' * 5001}\n", "'a.jpg' has a caption of 5,001 characters"),
         (f"a.jpg\t{LONG}", "8,388,608 characters, expected at most"),
         (LONG, "has no known format"),
-        (f"image,caption\na.jpg,{LONG}", "is not CSV"),
+        (f"image,caption\na.jpg,{LONG}", "look for a missing line end"),
     ],
     ("all", "a.pth"): [(pickle.dumps({}), "expected a .safetensors or .npz file; convert it")],
     ("tensors", "a.safetensors"): [

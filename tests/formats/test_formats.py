@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ TSV = "a.jpg\tA cat\nsub/b.jpg\tA dog\tval\nc.jpg\tA fish\tdev\n"
 RAW = ["Une poupée 👧\u2028assise", "Une poupée 👧 assise"]
 UNICODE = f"\ufeffa.jpg\t{RAW[0]}\na.jpg\t  \na.jpg\t{RAW[1]}\nb.jpg\t一只猫\n"
 SPREADSHEET = "Filename,Description,,\r\na.jpg,A cat.,,\r\nb.jpg,,,\r\n,lost,,\r\n"
+FLOATS = "5 a.jpg : A cat | 07 b.jpg : A dog"
+TWO_SPLITS = "a.jpg train: A cat | b.jpg val: A, dog"
+ONE_SPLIT = "a.jpg : A cat | b.jpg val: A dog"
+BY_SPLIT = "val2014/b.jpg train: A dog., Two dogs. | 8f00.jpg val: A cat., A dog., Two dogs."
+WITH_SPLIT = {
+    "images": [{"id": 7, "file_name": "a.jpg", "split": "val"}],
+    "annotations": [{"image_id": 7, "caption": CAT}],
+}
 
 
 def read(tmp_path, content, **options):
@@ -131,6 +140,37 @@ def shown(found):
             "a b.jpg : A cat, wet. | b.jpg : No.",
         ),
         ("table", "a.jpg A cat.\nb.PNG A dog.\n", "a.jpg : A cat. | b.PNG : A dog."),
+        ("table", "sep=;\r\nimage;caption\r\na.jpg;A cat\r\n", "a.jpg : A cat"),
+        ("table", "image,caption\ra.jpg,A cat\rb.jpg,A dog\n", "a.jpg : A cat | b.jpg : A dog"),
+        ("table", 'image,caption,x\na.jpg, "A cat, wet",1\n', "a.jpg : A cat, wet"),
+        ("table", "image,caption,caption\na.jpg,A cat,Wet\n", "a.jpg : A cat, Wet"),
+        ("table", "image,caption,caption.1\na.jpg,A cat,Wet\n", "a.jpg : A cat, Wet"),
+        ("table", "image,caption\na.jpg#0,A cat\na.jpg#1,Wet\n", "a.jpg : A cat, Wet"),
+        ("table", "image,caption,id\na.jpg,A cat,5.0\nb.jpg,A dog,07\n", FLOATS),
+        ("table", '"a.jpg","A cat"\n"b.jpg","A dog"\n', "a.jpg : A cat | b.jpg : A dog"),
+        ("table", "a.jpg| 0| A cat\nb.jpg| 1| A dog\n", "a.jpg : A cat | b.jpg : A dog"),
+        (
+            "table",
+            "a.jpg,A cat,train\nb.jpg,A, dog,val\n",
+            "a.jpg train: A cat | b.jpg val: A, dog",
+        ),
+        ("table", "a.jpg,A cat\nb.jpg,A bus, train\n", "a.jpg : A cat | b.jpg : A bus, train"),
+        ("table", "image,caption,split\na.jpg,A cat,nan\nb.jpg,A dog,Val2014\n", ONE_SPLIT),
+        ("tsv", 'a.jpg\t"A ""cat"""\nb.jpg\t"A" dog\n', 'a.jpg : A "cat" | b.jpg : "A" dog'),
+        ("tsv", "a.jpg\tA cat\tWet\tdev\n", "a.jpg val: A cat, Wet"),
+        ("tsv", "a.jpg\t0\tA cat\na.jpg\t1\tWet\n", "a.jpg : A cat, Wet"),
+        ("tsv", "7\t40\t20\tA cat\t猫\n8\t1\t2\tA dog\t犬\n", "7 : A cat, 猫 | 8 : A dog, 犬"),
+        ("table", "image,caption\na.jpg,\"['A cat'\n 'Wet']\"\n", "a.jpg : A cat, Wet"),
+        ("table", 'image,caption\na.jpg,"A \\"wet\\" cat, 1"\n', 'a.jpg : A "wet" cat, 1'),
+        ("table", "\ufeff\ufeffFile Name,Image Caption\na.jpg,A cat\n", "a.jpg : A cat"),
+        ("table", "filepath\ttitle\na.jpg\tA cat\n", "a.jpg : A cat"),
+        ("flickr8k", 'a.jpg#0,"A cat, wet"\n', "a.jpg : A cat, wet"),
+        ("columns", {"image": ["a.jpg", "b.jpg"], "text": [CAT, None]}, "a.jpg : A cat. | b.jpg :"),
+        ("columns", {"image": {"0": "a.jpg"}, "text": {"0": CAT}}, "a.jpg : A cat."),
+        ("list", {"train": BLIP_VAL, "val": AI_CHALLENGER}, BY_SPLIT),
+        ("list", [{"image_id": 8, "caption": [CAT, None]}], "8 8 : A cat."),
+        ("mapping", {"a.jpg": {"caption": CAT, "split": "val"}}, "a.jpg val: A cat."),
+        ("coco", WITH_SPLIT, "7 a.jpg val: A cat."),
         ("tsv", TSV, "a.jpg : A cat | sub/b.jpg val: A dog | c.jpg val: A fish"),
         ("tsv", UNICODE, f"a.jpg : {RAW[1]} | b.jpg : 一只猫"),
     ],
@@ -193,6 +233,44 @@ def test_a_quotation_mark_without_its_partner_swallows_nothing(tmp_path, last):
     assert found.notes[0].startswith("mended: ") and "(line 4, line 5" in found.notes[0]
 
 
+def test_an_open_quotation_mark_swallows_no_rows_of_names_without_an_ending(tmp_path):
+    for names in ("1 2 3", "x1 x2 x3"):
+        rows = zip(names.split(), ['"A cat', "A dog", 'Two dogs"'], strict=True)
+        found = read(tmp_path, "image,caption\n" + "".join(f"{a},{b}\n" for a, b in rows))
+        assert [image.captions for image in found.images] == [['"A cat'], ["A dog"], ['Two dogs"']]
+        (note,) = found.notes
+        assert "1 lines with a quotation mark without its partner, read as they stand" in note
+
+
+def test_an_open_quotation_mark_takes_no_time_in_the_square_of_the_rows(tmp_path):
+    text = 'image,caption\n0,"a cat\n' + "".join(f"{i},a cat {i}\n" for i in range(1, 5_000))
+    started = time.process_time()
+    assert len(read(tmp_path, text).images) == 5_000
+    assert time.process_time() - started < 5
+
+
+def test_missing_values_are_no_captions_names_or_splits(tmp_path):
+    rows = "a.jpg,nan\na.jpg,A cat\nnan,lost\nb.jpg,NULL\n"
+    found = read(tmp_path, "image,caption\n" + rows)
+    assert shown(found) == "a.jpg : A cat | b.jpg :"
+    assert found.notes == (
+        "left out: 1 captions that are nan, as for a missing value (line 2)",
+        "left out: 1 rows without an image (line 4)",
+        "left out: 1 captions that are NULL, as for a missing value (line 5)",
+    )
+
+
+def test_lists_that_are_no_splits_and_tabs_too_many_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"several lists with captions \(new, old\) that are no"):
+        read(tmp_path, {"old": BLIP_VAL, "new": BLIP_VAL})
+    with pytest.raises(ValueError, match="line 2 has more tabs than the others: 'b.jpg"):
+        read(tmp_path, "a.jpg\tA cat\nb.jpg\tA\tdog\nc.jpg\tA cow\n")
+    with pytest.raises(ValueError, match="captions: has only numbers after the names of images"):
+        read(tmp_path, "a.jpg\t5\t6\t7\nb.jpg\t7\t8\t9\n")
+    with pytest.raises(ValueError, match="columns differ in length; write it again"):
+        read(tmp_path, {"image": ["a.jpg"], "caption": []})
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_what_csv_writes_is_read_back(tmp_path, delimiter):
     captions = ['a "b"', "c,d;e", "f\tg|h", "i\nj, k", "\"'"]
@@ -222,7 +300,16 @@ def test_rejected_captions_are_left_out_and_counted_unless_kept(tmp_path):
 
 def test_ids_that_do_not_tell_images_apart_are_not_used(tmp_path):
     rows = [{"image": "a.jpg", "caption": f"c{i}", "id": i} for i in range(3)]
-    assert [image.id for image in read(tmp_path, rows).images] == [None]
+    found = read(tmp_path, rows)
+    told = "left out: 1 ids, which do not tell images apart, as a.jpg has 1 and 2 (a.jpg)"
+    assert ([image.id for image in found.images], found.notes) == ([None], (told,))
+    text = "image,caption,id\na.jpg,A cat,0\nb.jpg,A dog,{}\nc.jpg,A cow,{}\n"
+    found = read(tmp_path, text.format("", "nan"))
+    assert [image.id for image in found.images] == [0, None, None]
+    told = "mended: 2 images without an id, which are known by their names (b.jpg, c.jpg)"
+    assert found.notes == (told,)
+    (note,) = read(tmp_path, text.format(4, 4)).notes
+    assert note.startswith("left out: 3 ids, which do not tell images apart, as b.jpg and c.jpg ")
 
 
 def test_a_caption_a_line_with_the_images_beside_it(tmp_path):
@@ -246,6 +333,27 @@ def test_a_folder_of_splits_with_metadata(tmp_path):
         (tmp_path / split / name).write_text(rows[name])
     found = read_caption_file(tmp_path)
     assert shown(found) == "train/a.png train: A cat. | validation/a.png val: A dog."
+
+
+def test_a_folder_with_a_file_a_split(tmp_path):
+    for name, text in (("captions_train2014", CAT), ("captions_val2014", "A dog.")):
+        image = {"id": 7, "file_name": f"{name}.jpg"} if "val" in name else COCO["images"][0]
+        content = {"images": [image | {"id": len(name)}], "annotations": []}
+        content["annotations"].append({"image_id": len(name), "caption": text})
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / "instances_val2014.json").write_text("{}")
+    found = read_caption_file(tmp_path)
+    assert found.format == "folder"
+    assert found.detail == "captions_train2014.json, captions_val2014.json"
+    assert shown(found) == "18 a.jpg train: A cat. | 16 captions_val2014.jpg val: A dog."
+
+
+def test_texts_without_a_picture_are_left_out_where_others_have_one(tmp_path):
+    for name in ("1.txt", "1.png", "README.txt", "2.jpg.txt", "2.jpg"):
+        (tmp_path / name).write_text(CAT)
+    found = read_caption_file(tmp_path)
+    assert shown(found) == "1 : A cat. | 2.jpg : A cat."
+    assert found.notes == ("left out: 1 text files without a picture beside them (README.txt)",)
 
 
 def test_a_folder_of_texts(tmp_path):

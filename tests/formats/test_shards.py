@@ -51,8 +51,7 @@ def test_parquet_with_pictures(tmp_path):
             for i, colour in enumerate(colours)
         ]
         parquet.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
-    with pytest.raises(ValueError, match="data: holds pictures; give `images`"):
-        read(folder)
+    assert len(read(folder).images) == 3  # Names alone, as of references.
     for _ in range(2):
         found = read(folder, unpack_to=tmp_path / "images")
         assert shown(found) == [
@@ -154,6 +153,49 @@ def test_a_full_disk_is_not_a_broken_shard_and_leaves_no_half_picture(tmp_path, 
     with pytest.raises(OSError, match=r"0/1.png: cannot be written \(No space .*: free some space"):
         read(tmp_path / "0.tar", unpack_to=tmp_path / "images")
     assert not [*(tmp_path / "images/0").iterdir()]
+
+
+def test_the_column_with_pictures_wins_and_rows_with_one_picture_are_one_image(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="needs pip install 'jaxcap[shards]'")
+    from pyarrow import parquet
+
+    # As Hugging Face converts data sets: files of two splits have one name.
+    for split, colours in (("train", ["red", "red", "blue"]), ("test", ["green"])):
+        rows = [
+            {"file_name": "elsewhere.jpg", "image": picture(colour), "caption": f"{colour} {i}"}
+            for i, colour in enumerate(colours)
+        ]
+        (tmp_path / "data" / split).mkdir(parents=True)
+        parquet.write_table(pa.Table.from_pylist(rows), tmp_path / f"data/{split}/0000.parquet")
+        (tmp_path / f"data/{split}/._0000.parquet").write_bytes(b"macOS")
+    found = read(tmp_path / "data", unpack_to=tmp_path / "images")
+    assert shown(found) == [
+        ("test/0000/000000.png", "test", ["green 0"]),
+        ("train/0000/000000.png", "train", ["red 0", "red 1"]),
+        ("train/0000/000002.png", "train", ["blue 2"]),
+    ]
+    told = "mended: 1 rows with the picture of an earlier row, joined to it (0000.parquet row 1)"
+    assert found.notes == (told,)
+    assert (tmp_path / "images/test/0000/000000.png").read_bytes() == picture("green")
+
+
+def test_shards_of_one_name_and_samples_of_one_key_are_not_mixed(tmp_path):
+    pytest.importorskip("webdataset", reason="needs pip install 'jaxcap[shards]'")
+    for split, colour in (("train", "red"), ("val", "blue")):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        members = {"._0.png": b"macOS", "0.png": picture(colour), "0.txt": colour.encode()}
+        members |= {"0.caption": b"too", "1.png": picture("green"), "0.text": b"apart"}
+        write_tar(tmp_path / f"data/{split}/0.tar", members)
+    found = read(tmp_path / "data", unpack_to=tmp_path / "images")
+    assert shown(found) == [
+        ("train/0/0.png", "train", ["red", "too"]),
+        ("train/0/1.png", "train", []),
+        ("val/0/0.png", "val", ["blue", "too"]),
+        ("val/0/1.png", "val", []),
+    ]
+    assert (tmp_path / "images/train/0/0.png").read_bytes() == picture("red")
+    told = "samples with the key of an earlier one, or apart from its picture (0.tar: 0, 0.tar: 0)"
+    assert found.notes == (f"left out: 2 {told}",)
 
 
 @pytest.mark.parametrize(

@@ -34,16 +34,27 @@ def test_names_are_paths_or_last_parts(tmp_path):
 def test_a_unique_last_part_or_stem_is_found_in_any_folder_and_near_names_are_told(tmp_path):
     touch(tmp_path / "x/a.jpg", tmp_path / "y/b.JPEG", tmp_path / "y/2.png", tmp_path / "y/2.txt")
     touch(tmp_path / "x/c.jpg", tmp_path / "y/c.jpg", tmp_path / "d.png")
-    names = ["val2014/a.jpg", "b", "elsewhere\\a.jpg", "2", "y/c", "c.jpg", "D.jpg", "e.jpg.1"]
+    names = ["val2014\\a.jpg", "b", "2", "y/c", "c.jpg", "D.jpg", "e.jpg.1"]
     found = find_images(tmp_path, names)
     assert [str(path.relative_to(tmp_path)) for path in found.paths.values()] == [
-        *("x/a.jpg", "y/b.JPEG", "x/a.jpg", "y/2.png", "y/c.jpg")
+        *("y/b.JPEG", "y/2.png", "y/c.jpg", "x/a.jpg")
     ]
-    assert (found.missing, found.elsewhere) == (["c.jpg", "D.jpg", "e.jpg.1"], 2)
+    assert (found.missing, found.elsewhere) == (["c.jpg", "D.jpg", "e.jpg.1"], 1)
     assert found.near.list(found.missing) == (
-        "c.jpg (there is x/c.jpg), D.jpg (there is d.png), e.jpg.1"
+        "c.jpg (there is x/c.jpg and 1 more), D.jpg (there is d.png), e.jpg.1"
     )
+    assert found.near.list(["http://b.c/%61.jpg?d=1"]).endswith(" (there is x/a.jpg)")
     assert found.near.list(["a.jpg.1", "q", "r"], most=2) == "a.jpg.1 (there is x/a.jpg), q, ..."
+
+
+def test_the_most_folders_that_fit_decide_and_no_file_is_of_two_names(tmp_path):
+    touch(tmp_path / "1.jpg", tmp_path / "cat/1.jpg", tmp_path / "dog/1.jpg", tmp_path / "2.jpg")
+    names = ["/data/cat/1.jpg", "D:\\data\\dog\\1.jpg", "cat/2.jpg", "dog/2.jpg"]
+    found = find_images(tmp_path, names)
+    assert found.paths == dict(
+        zip(names, (tmp_path / "cat/1.jpg", tmp_path / "dog/1.jpg"), strict=False)
+    )
+    assert (found.missing, found.elsewhere) == (names[2:], 2)
 
 
 def test_no_name_leads_out_of_the_folder(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ def names(images, choice):
 
 
 def test_what_the_user_says_goes_before_the_files_splits(tmp_path):
-    (tmp_path / "train").write_text("\ufeff0.jpg\r\n2.jpg\r\n", encoding="utf-8")
+    (tmp_path / "train").write_text("\ufeff0.jpg\r\nimages/2.jpg\r\n", encoding="utf-8")
     (tmp_path / "val").write_text("5.jpg\n\nunknown.jpg\n", encoding="utf-8")
     lists = SplitChoice(train_list=tmp_path / "train", val_list=str(tmp_path / "val"))
     test, unsaid = {"of the split test": 2, "without a split": 1}, {"in neither list": 3}

@@ -103,6 +103,33 @@ def test_swapped_files_are_told_from_both_sides(tmp_path):
         evaluate_results(results, references)
 
 
+def test_any_file_of_captions_is_taken_for_references_and_none_for_results(tmp_path):
+    results = tmp_path / "results.json"
+    results.write_text(
+        json.dumps([{"image_id": f"{i}.jpg", "caption": f"a {i}"} for i in range(2)])
+    )
+    listed = [{"image": f"{i}.jpg", "caption": f"a {i}"} for i in range(2)]
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    (tmp_path / "texts").mkdir()
+    for i in range(2):
+        (tmp_path / f"texts/{i}.jpg.txt").write_text(f"a {i}")
+    for references in ("list.json", "texts"):
+        found = evaluate_results(results, tmp_path / references, java=False)
+        assert (len(found.captions), round(found.scores.bleu_1, 6)) == (2, 1)
+    table = tmp_path / "table.csv"
+    table.write_text("image_id,caption\n0.jpg,nan\n1.jpg,a\n")
+    with pytest.raises(
+        ValueError, match="begins with 'image_id,caption', which is not JSON; write"
+    ):
+        evaluate_results(table, results)
+    with pytest.warns(UserWarning) as told:
+        evaluate_results(results, table, java=False)
+    messages = [str(warning.message) for warning in told]
+    assert messages[0].endswith("1 captions that are nan, as for a missing value (line 2)")
+    # The image is in both files, so that no other is near.
+    assert messages[1].endswith("without references are left out, first image 0.jpg")
+
+
 # Of each image's five references, those that are not rejected.
 KEPT = [(1, 2), (0, 1, 3, 4), (0, 2, 3), (1, 2, 4), (0, 1, 3), (0, 2, 3), (1, 2), (0, 1, 3, 4)]
 
