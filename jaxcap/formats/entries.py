@@ -208,9 +208,10 @@ def collect(format: str, source: Source, entries: Iterable[Entry]) -> CaptionFil
                 )
             found.split = split
         if number is not None:
-            if found.id not in (None, number):
+            if found.id is None:
+                found.id = number
+            elif str(found.id) != str(number):
                 conflict = f"{plain(image)} has {quote(found.id)} and {quote(number)}"
-            found.id = number
         if caption is None:
             continue
         if "[/EN#" in caption:
@@ -235,11 +236,14 @@ def collect(format: str, source: Source, entries: Iterable[Entry]) -> CaptionFil
 
 def _check_ids(source: Source, images: list[CaptionedImage], conflict: str) -> None:
     """Drop ids of captions, or of something else, that do not tell images apart."""
-    owners: dict[ImageId, str] = {}
+    # "5" and 5 are one id when captions are scored.
+    owners: dict[str, str] = {}
     without = [image.name for image in images if image.id is None]
     for image in images:
-        if image.id is not None and owners.setdefault(image.id, image.name) != image.name:
-            conflict = f"{plain(owners[image.id])} and {plain(image.name)} have {quote(image.id)}"
+        if image.id is not None and owners.setdefault(str(image.id), image.name) != image.name:
+            conflict = (
+                f"{plain(owners[str(image.id)])} and {plain(image.name)} have {quote(image.id)}"
+            )
     if conflict:
         for image in images:
             if image.id is not None:

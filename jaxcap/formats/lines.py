@@ -81,14 +81,20 @@ def read_sentences(source: Source, text: str) -> Iterator[Entry]:
             f"{source.path}: holds a caption a line without its image; give `image_list`, a file "
             "with the name of an image a line in the same order"
         )
-    names = read_text(path, expected="a list of images").strip("\n").split("\n")
-    captions = text.strip("\n").split("\n")
+    names = read_text(path, expected="a list of images").rstrip().split("\n")
+    captions = text.removesuffix("\n").split("\n")
+    # The last captions may be empty, but lines behind those of the list are none.
+    while len(captions) > len(names) and not captions[-1].strip():
+        captions.pop()
     if len(names) != len(captions):
         raise ValueError(
             f"{path}: has {len(names):,} lines and {source.path} {len(captions):,}, expected a "
             "name for each caption; give the list of the same split"
         )
-    for name, caption in zip(names, captions, strict=True):
+    for number, (name, caption) in enumerate(zip(names, captions, strict=True), start=1):
+        if not name.strip():
+            source.tally.leave_out(f"captions whose image {path} does not name", f"line {number}")
+            continue
         # Multi30k's older lists have `a.jpg#0`.
         yield Entry(re.sub(r"#\d+$", "", name.strip()), caption)
 

@@ -38,7 +38,7 @@ def find_header(line: str) -> tuple[str, list[str]] | None:
 def find_delimiter(line: str) -> str | None:
     """Find the delimiter after the name of an image with which a line begins; None without one."""
     found = _IMAGE_FIRST.match(line)
-    return (found[1] or " ") if found else None
+    return found and (found[1] or ("\t" if "\t" in found[0] else " "))
 
 
 def _is_number(cell: str) -> bool:

@@ -301,13 +301,17 @@ def test_rejected_captions_are_left_out_and_counted_unless_kept(tmp_path):
 def test_ids_that_do_not_tell_images_apart_are_not_used(tmp_path):
     rows = [{"image": "a.jpg", "caption": f"c{i}", "id": i} for i in range(3)]
     found = read(tmp_path, rows)
-    told = "left out: 1 ids, which do not tell images apart, as a.jpg has 1 and 2 (a.jpg)"
+    told = "left out: 1 ids, which do not tell images apart, as a.jpg has 0 and 2 (a.jpg)"
     assert ([image.id for image in found.images], found.notes) == ([None], (told,))
     text = "image,caption,id\na.jpg,A cat,0\nb.jpg,A dog,{}\nc.jpg,A cow,{}\n"
     found = read(tmp_path, text.format("", "nan"))
     assert [image.id for image in found.images] == [0, None, None]
     told = "mended: 2 images without an id, which are known by their names (b.jpg, c.jpg)"
     assert found.notes == (told,)
+    rows = [{"image": f"{i}.jpg", "caption": CAT, "id": i} for i in (5, "5")]
+    assert [image.id for image in read(tmp_path, rows).images] == [5]
+    rows[1]["image"] = "6.jpg"
+    assert [image.id for image in read(tmp_path, rows).images] == [None, None]
     (note,) = read(tmp_path, text.format(4, 4)).notes
     assert note.startswith("left out: 3 ids, which do not tell images apart, as b.jpg and c.jpg ")
 
@@ -317,6 +321,13 @@ def test_a_caption_a_line_with_the_images_beside_it(tmp_path):
     names.write_text("a.jpg#0\nb.jpg\n")
     found = read(tmp_path, "Une chatte.\nUn chien.\n", image_list=names)
     assert (found.format, shown(found)) == ("sentences", "a.jpg : Une chatte. | b.jpg : Un chien.")
+    found = read(tmp_path, "\nUn chien.\n\n", image_list=names)
+    assert (shown(found), found.empty) == ("a.jpg : | b.jpg : Un chien.", 1)
+    names.write_text("a.jpg\n\nb.jpg\n")
+    found = read(tmp_path, "Une chatte.\nUn loup.\nUn chien.", image_list=names)
+    assert shown(found) == "a.jpg : Une chatte. | b.jpg : Un chien."
+    assert found.notes == (f"left out: 1 captions whose image {names} does not name (line 2)",)
+    names.write_text("a.jpg\nb.jpg\n")
     with pytest.raises(ValueError, match="images: has 2 lines and .* 1, expected a name for each"):
         read(tmp_path, "Un chien.\n", image_list=names)
     with pytest.raises(ValueError, match="a caption a line without its image; give `image_list`"):
@@ -375,6 +386,11 @@ def test_a_format_is_forced_or_refused(tmp_path):
         read(tmp_path, COCO, format="karpathy")
     with pytest.raises(ValueError, match="has no known format: its first line is 'a cat'"):
         read(tmp_path, "a cat\n", format="table")
+
+
+def test_a_table_without_a_header_may_be_forced(tmp_path):
+    found = read(tmp_path, "a.jpg\tA cat\nb.jpg\tA dog\n", format="table")
+    assert shown(found) == "a.jpg : A cat | b.jpg : A dog"
 
 
 def test_the_guide_lists_every_format():
