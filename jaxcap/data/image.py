@@ -10,19 +10,14 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class Image(NamedTuple):
-    """Encoded images, N of them; a pytree whose arrays have the images as first axis.
-
-    Attributes:
-        pooled: one feature vector an image.
-        grid: a vector for each of L places of an image, row by row, for captioners that attend;
-            None for none.
-        grid_mask: true at the places that an image has, where grids differ in size; None if all
-            images have L places.
-    """
+    """Encoded images, N of them; a pytree whose arrays have the images as first axis."""
 
     pooled: Float[Array, "N D"]
+    """One feature vector an image."""
     grid: Float[Array, "N L C"] | None = None
+    """A vector for each of L places of an image, for captioners that attend; None for none."""
     grid_mask: Bool[Array, "N L"] | None = None
+    """True at the places that an image has, where grids differ in size; None if all have L."""
 
     @property
     def num(self) -> int:

@@ -175,6 +175,7 @@ def caption_loss(
         The loss in nats, per caption and per word.
 
     >>> import jax, jax.numpy as jnp
+    >>> from jaxcap import init_params
     >>> config = CaptionerConfig(vocab_size=5, feature_dim=3, wordvec_dim=2, hidden_dim=4)
     >>> params = jax.tree.map(jnp.zeros_like, init_params(jax.random.key(0), config))
     >>> batch = Batch(as_image(jnp.ones((1, 3))), jnp.array([[1, 4, 2, 0]]))
