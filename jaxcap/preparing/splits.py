@@ -110,7 +110,7 @@ def _by_lists(
     splits: list[str | None] = [None] * len(images)
     notes = []
     for split, path in paths.items():
-        names = _read_list(path)
+        names = [*dict.fromkeys(_read_list(path))]
         found = {name: _place(places, normal(name).replace("\\", "/")) for name in names}
         for name, place in found.items():
             if place >= 0 and splits[place] not in (None, split):
