@@ -163,8 +163,10 @@ def _vocabulary_seeds() -> list[bytes]:
 
 def _split_list(path: Path) -> None:
     other = path.with_name("other.txt")
-    other.write_text("b.jpg\n")
-    images = [CaptionedImage("a.jpg", ["a cat"]), CaptionedImage("b.jpg", ["a dog"])]
+    # What is in both lists is said of the other one, so its name is one that is not found by chance.
+    other.write_text("only in the other list.png\n")
+    names = ("a.jpg", "only in the other list.png")
+    images = [CaptionedImage(name, ["a cat"]) for name in names]
     assign_splits(images, SplitChoice(train_list=path, val_list=other))
 
 
