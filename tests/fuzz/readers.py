@@ -163,7 +163,7 @@ def _vocabulary_seeds() -> list[bytes]:
 
 def _split_list(path: Path) -> None:
     other = path.with_name("other.txt")
-    # What is in both lists is said of the other one, so its name is one that is not found by chance.
+    # A name in both lists is a fault of the other one, so its name is not found by chance.
     other.write_text("only in the other list.png\n")
     names = ("a.jpg", "only in the other list.png")
     images = [CaptionedImage(name, ["a cat"]) for name in names]
