@@ -37,7 +37,8 @@ from jaxcap.trained import load_captioner
 
 N, T, L, A, C, H = 3, 4, 5, 6, 7, 4
 LEAKY = Cell(1, RNNCarry, lambda a, carry: (RNNCarry(0.5 * carry.h + jnp.tanh(a)), ()), None, "x")
-CELLS = {"lstm": LSTM, "rnn": RNN, "one without a backward pass": LEAKY}
+OWN = "one without a backward pass"
+CELLS = {"lstm": LSTM, "rnn": RNN, OWN: LEAKY}
 # Grids of 5, 3 and 1 places, and captions of 4, 2 and 3 words.
 MASK = jnp.arange(L)[None] < jnp.array([[5], [3], [1]])
 COUNTS = jnp.arange(T)[:, None] < jnp.array([[4, 2, 3]])
@@ -55,8 +56,8 @@ def example(cell):
     return weights, cell.start(h0), xWx, Memory(keys, values)
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("name", CELLS)
+# Without a mask every place counts, which the masked grid of five places is too.
+@pytest.mark.parametrize(("name", "masked"), [("lstm", True), ("rnn", False), (OWN, True)])
 def test_the_gradient_is_that_of_differences_and_of_autodiff(x64, name, masked):
     cell = CELLS[name]
     args = jax.tree.map(lambda x: x.astype(jnp.float64), example(cell))
@@ -97,9 +98,7 @@ def captioner(**changes):
 CAPTIONS = jnp.array([[1, 4, 5, 6, 2], [1, 7, 2, 0, 0], [1, 8, 4, 2, 0]])
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"cell": "rnn", "feed_features": True}, {"init_cell": True}]
-)
+@pytest.mark.parametrize("changes", [{"init_cell": True}, {"cell": "rnn", "feed_features": True}])
 def test_words_one_by_one_have_the_logits_of_whole_captions(changes):
     params, config, image = captioner(**changes)
     whole = logits(params, config, image, CAPTIONS)
@@ -126,7 +125,7 @@ def test_the_loss_is_the_same_however_it_is_computed_and_penalises_what_is_not_s
         return jax.grad(lambda p: caption_loss(p, config, batch, plan=plan).per_caption)(params)
 
     expected = gradient(ComputePlan())
-    for plan in (ComputePlan(remat=True), ComputePlan(block=4), ComputePlan(table=False)):
+    for plan in (ComputePlan(remat=True), ComputePlan(block=4, table=False)):
         for name, found in gradient(plan).items():
             np.testing.assert_allclose(found, expected[name], rtol=1e-4, atol=1e-6)
     words = (CAPTIONS[:, 1:] != 0)[..., None]
