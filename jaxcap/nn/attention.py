@@ -32,6 +32,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxcap.nn.cells import Cell
 from jaxcap.nn.products import multiplier, product
+from jaxcap.nn.scan import previous, rows
 
 
 class AttentionParams(NamedTuple):
@@ -211,7 +212,7 @@ def _scan_attending_bwd(cell, residuals, cotangents):
     keys, values = memory.keys, memory.values
 
     def backward(state, inputs):
-        (dcarry, dkeys, dscore), (dh, saved, before, after, count) = state, inputs
+        (dcarry, dkeys, dscore), (dh, saved, before, after, query, count) = state, inputs
         da, dbefore = pull_back(saved.cell, before, after, dcarry._replace(h=dcarry.h + dh))
         dz = times_contextT(da)
         dcontext = saved.gate * dz
@@ -220,7 +221,6 @@ def _scan_attending_bwd(cell, residuals, cotangents):
         mean = (saved.alpha * dalpha).sum(1, keepdims=True)
         dscores = saved.alpha * (dalpha - mean)
         # The tanh of each place again, which would be most of what is saved.
-        query = product(before.h, attention.W_query)
         turned = jnp.tanh(keys + query[:, None])
         dturned = dscores[..., None] * attention.w_score[None, None] * (1 - turned * turned)
         dh_of = jnp.concatenate([da, dturned.sum(1), opening], axis=1)
@@ -228,32 +228,24 @@ def _scan_attending_bwd(cell, residuals, cotangents):
         dscore = dscore + jnp.einsum("nl,nla->a", dscores, turned)
         return (dbefore, dkeys + dturned, dscore), (dh_of, dcontext)
 
-    before = jax.tree.map(_previous, carry, states)
+    before = jax.tree.map(previous, carry, states)
+    queries = product(rows(before.h), attention.W_query).reshape(*before.h.shape[:2], A)
     zeros = jnp.zeros_like(keys), jnp.zeros((A,), keys.dtype)
+    inputs = (dout, saved, before, states, queries, counts)
     (dcarry, dkeys, dscore), (dh_of, dcontext) = lax.scan(
-        backward, (dlast, *zeros), (dout, saved, before, states, counts), reverse=True
+        backward, (dlast, *zeros), inputs, reverse=True
     )
     dvalues = jnp.einsum("tnl,tnc->nlc", saved.alpha, dcontext)
     G = weights.Wh.shape[1]
     da = dh_of[..., :G]
-    rows = _rows(dh_of)
-    djoined = product(_rows(before.h).T, rows)
+    drows = rows(dh_of)
+    djoined = product(rows(before.h).T, drows)
     dWh, dquery, dgate = jnp.split(djoined, (G, G + A), axis=1)
-    z = _rows(saved.gate * saved.context)
+    z = rows(saved.gate * saved.context)
     dparams = AttentionParams(
-        dquery, dscore, dgate, rows[:, G + A :].sum(0), product(z.T, rows[:, :G])
+        dquery, dscore, dgate, drows[:, G + A :].sum(0), product(z.T, drows[:, :G])
     )
     return AttendingWeights(dWh, dparams), dcarry, da, Memory(dkeys, dvalues, None), None
 
 
 scan_attending.defvjp(_scan_attending_fwd, _scan_attending_bwd)
-
-
-def _previous(first: Array, states: Array) -> Array:
-    """Shift states to those before each step."""
-    return jnp.concatenate([first[None], states[:-1]])[: len(states)]
-
-
-def _rows(a: Float[Array, "T N K"]) -> Float[Array, "T*N K"]:
-    """Merge the axes of steps and examples into rows."""
-    return a.reshape(-1, a.shape[-1])

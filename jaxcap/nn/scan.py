@@ -97,12 +97,12 @@ def _zeros_where_not(keep: Bool[Array, "*B"] | None, x: Array) -> Array:
     return x if keep is None else _where(keep, x, jnp.zeros_like(x))
 
 
-def _previous(first: Float[Array, "N ..."], states: Float[Array, "T N ..."]) -> Array:
+def previous(first: Float[Array, "N ..."], states: Float[Array, "T N ..."]) -> Array:
     """Shift states to those before each step: `first`, then `states` without the last."""
     return jnp.concatenate([first[None], states[:-1]])[: len(states)]
 
 
-def _rows(a: Float[Array, "T N K"]) -> Float[Array, "T*N K"]:
+def rows(a: Float[Array, "T N K"]) -> Float[Array, "T*N K"]:
     """Merge the axes of steps and examples into rows.
 
     XLA transposes the operands of a product over both axes, but not of one over rows.
@@ -113,8 +113,8 @@ def _rows(a: Float[Array, "T N K"]) -> Float[Array, "T*N K"]:
 
 def input_products(params: CellParams, x: Float[Array, "T N D"]) -> Float[Array, "T N G"]:
     """Compute `x @ Wx + b` of every step, as one matmul."""
-    rows = product(_rows(x), params.Wx) + params.b[None]
-    return rows.reshape(*x.shape[:2], len(params.b))
+    xWx = product(rows(x), params.Wx) + params.b[None]
+    return xWx.reshape(*x.shape[:2], len(params.b))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -165,9 +165,9 @@ def _scan_cell_bwd(cell, residuals, cotangents):
         dbefore = dbefore._replace(h=dbefore.h + times_WhT(da))
         return _where(keep, dbefore, dcarry), da
 
-    before = jax.tree.map(_previous, carry, states)
+    before = jax.tree.map(previous, carry, states)
     dcarry, da = lax.scan(backward, dlast, (dout, saved, before, states, mask), reverse=True)
-    return product(_rows(before.h).T, _rows(da)), dcarry, da, None
+    return product(rows(before.h).T, rows(da)), dcarry, da, None
 
 
 scan_cell.defvjp(_scan_cell_fwd, _scan_cell_bwd)
