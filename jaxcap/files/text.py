@@ -3,7 +3,7 @@
 import errno
 import os
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,15 @@ def decode(path: AnyPath, raw: bytes, encoding: str = "utf-8") -> str:
         raise ValueError(
             f"{path}: line {line} is not UTF-8 (byte 0x{raw[start]:02x}); save it as UTF-8"
         ) from None
+
+
+def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Iterate over the lines that are not blank, with their numbers from 1."""
+    # Not splitlines, which also breaks at characters that a caption may contain.
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.rstrip("\r")
+        if line.strip():
+            yield number, line
 
 
 def quote(value: Any) -> str:

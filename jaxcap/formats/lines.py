@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from jaxcap.files.text import quote, read_text
+from jaxcap.files.text import numbered_lines, quote, read_text
 from jaxcap.formats.entries import Entry, Source
 from jaxcap.formats.records import TO_DOWNLOAD
 from jaxcap.formats.tables import check_first_cell, image_name, name_columns, split_row
@@ -19,7 +19,7 @@ def read_tokens(source: Source, text: str) -> Iterator[Entry]:
     Raises:
         ValueError: a line has another form; the message names it.
     """
-    for number, line in numbered(text):
+    for number, line in numbered_lines(text):
         found = TOKEN.fullmatch(line)
         if not found:
             raise ValueError(
@@ -40,17 +40,18 @@ def read_tabs(source: Source, text: str) -> Iterator[Entry]:
     Raises:
         ValueError: a line has another form, or the first is a header; the message names it.
     """
-    first = [line.partition("\t") for _, line in numbered(text)][:_LOOKED_AT]
+    lines = [*numbered_lines(text)]
+    first = [line.partition("\t") for _, line in lines[:_LOOKED_AT]]
     if all(rest.strip().startswith(("http://", "https://")) for _, _, rest in first):
         raise ValueError(f"{source.path}: {TO_DOWNLOAD}")
     check_first_cell(source, first[0][0], [image for image, _, _ in first[1:]])
-    names = name_columns([line for _, line in numbered(text)], "\t")
+    names = name_columns([line for _, line in lines], "\t")
     captions = [place for place, name in enumerate(names) if name == "caption"]
     if len(names) > 2:
         source.detail = ", ".join(names)
     if not captions:
         raise ValueError(f"{source.path}: has only numbers after the names of images")
-    for number, line in numbered(text):
+    for number, line in lines:
         cells = split_row(line, "\t")
         if len(cells) <= captions[0] or not cells[0].strip():
             raise ValueError(
@@ -97,12 +98,3 @@ def read_sentences(source: Source, text: str) -> Iterator[Entry]:
             continue
         # Multi30k's older lists have `a.jpg#0`.
         yield Entry(re.sub(r"#\d+$", "", name.strip()), caption)
-
-
-def numbered(text: str) -> Iterator[tuple[int, str]]:
-    """Iterate over the lines that are not blank, with their numbers from 1."""
-    # Not splitlines, which also breaks at characters that a caption may contain.
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.rstrip("\r")
-        if line.strip():
-            yield number, line

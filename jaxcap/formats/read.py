@@ -11,10 +11,10 @@ from typing import Any
 
 from jaxcap.files import AnyPath
 from jaxcap.files.json import parse_json
-from jaxcap.files.text import quote, read_text
+from jaxcap.files.text import numbered_lines, quote, read_text
 from jaxcap.formats.coco import COCO_FORM, KARPATHY_FORM, read_coco, read_karpathy
 from jaxcap.formats.entries import CaptionFile, Entry, ReadOptions, Source, collect, is_split
-from jaxcap.formats.lines import TOKEN, numbered, read_sentences, read_tabs, read_tokens
+from jaxcap.formats.lines import TOKEN, read_sentences, read_tabs, read_tokens
 from jaxcap.formats.records import (
     LIST_FORM,
     MAPPING_FORM,
@@ -106,7 +106,7 @@ def _recognise(source: Source) -> tuple[str, Iterable[Entry]]:
             raise ValueError(f"{path}: has the format {found}, not {name}; leave out `format`")
         return found, _OF_JSON[found](source, value)
     name = name or _name_of_text(source, text)
-    first = next(numbered(text))[1]
+    first = next(numbered_lines(text))[1]
     if name == "table" and not (find_header(first) or find_delimiter(first)):
         raise _unknown(path, first)
     return name, _OF_TEXT[name](source, text)
@@ -148,7 +148,7 @@ def _no_captions(path: Path, value: Any) -> ValueError:
 
 
 def _name_of_text(source: Source, text: str) -> str:
-    first = next(numbered(text))[1]
+    first = next(numbered_lines(text))[1]
     if source.options.image_list is not None:
         return "sentences"
     if find_header(first):

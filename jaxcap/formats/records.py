@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jaxcap.files.json import parse_json
-from jaxcap.files.text import list_names, quote
+from jaxcap.files.text import list_names, numbered_lines, quote
 from jaxcap.formats.columns import find_columns, has_urls_only
 from jaxcap.formats.entries import Entry, Source, is_split
 
@@ -153,9 +153,8 @@ def read_json_lines(source: Source, text: str) -> Iterator[Entry]:
 
 
 def _lines(source: Source, text: str) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield f"line {number}", parse_json(f"{source.path}: line {number}", line)
+    for number, line in numbered_lines(text):
+        yield f"line {number}", parse_json(f"{source.path}: line {number}", line)
 
 
 def is_json_lines(text: str) -> bool:

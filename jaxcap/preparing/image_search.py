@@ -35,11 +35,11 @@ def find_images(folder: AnyPath, names: Sequence[str]) -> FoundImages:
 
     A name is a path below the folder. If there is no such file, its first folders are left out, one
     after the other. Then its last part is looked up in all subfolders, where it must be the only
-    one. A file that two names lead to in these ways is that of neither. A
-    name without an ending finds the only image that has it before its own ending. Composed and
-    decomposed letters with marks are equal (NFC). A name that leads out of the folder, by `..` or
-    as an absolute path, is missing even if that file exists. A link in the folder is followed,
-    since the owner of the folder made it.
+    one. A file that two names lead to in these ways is that of neither. A name without an ending
+    finds the only image that has it before its own ending. Composed and decomposed letters with
+    marks are equal (NFC). A name that leads out of the folder, by `..` or as an absolute path, is
+    missing even if that file exists. A link in the folder is followed, since the owner of the
+    folder made it.
 
     Args:
         folder: folder to search; hidden folders in it are skipped.
