@@ -212,7 +212,7 @@ def _scan_attending_bwd(cell, residuals, cotangents):
     keys, values = memory.keys, memory.values
 
     def backward(state, inputs):
-        (dcarry, dkeys, dscore), (dh, saved, before, after, query, count) = state, inputs
+        (dcarry, dkeys, dscore), (dh, saved, before, after, count) = state, inputs
         da, dbefore = pull_back(saved.cell, before, after, dcarry._replace(h=dcarry.h + dh))
         dz = times_contextT(da)
         dcontext = saved.gate * dz
@@ -221,6 +221,7 @@ def _scan_attending_bwd(cell, residuals, cotangents):
         mean = (saved.alpha * dalpha).sum(1, keepdims=True)
         dscores = saved.alpha * (dalpha - mean)
         # The tanh of each place again, which would be most of what is saved.
+        query = product(before.h, attention.W_query)
         turned = jnp.tanh(keys + query[:, None])
         dturned = dscores[..., None] * attention.w_score[None, None] * (1 - turned * turned)
         dh_of = jnp.concatenate([da, dturned.sum(1), opening], axis=1)
@@ -229,11 +230,9 @@ def _scan_attending_bwd(cell, residuals, cotangents):
         return (dbefore, dkeys + dturned, dscore), (dh_of, dcontext)
 
     before = jax.tree.map(previous, carry, states)
-    queries = product(rows(before.h), attention.W_query).reshape(*before.h.shape[:2], A)
     zeros = jnp.zeros_like(keys), jnp.zeros((A,), keys.dtype)
-    inputs = (dout, saved, before, states, queries, counts)
     (dcarry, dkeys, dscore), (dh_of, dcontext) = lax.scan(
-        backward, (dlast, *zeros), inputs, reverse=True
+        backward, (dlast, *zeros), (dout, saved, before, states, counts), reverse=True
     )
     dvalues = jnp.einsum("tnl,tnc->nlc", saved.alpha, dcontext)
     G = weights.Wh.shape[1]
