@@ -36,11 +36,13 @@ class Batch(NamedTuple):
     """N captions and their images; a pytree."""
 
     image: Image
-    """The image of each caption."""
+    """The image of each caption; with `rows`, the images that the captions share."""
     captions: Int[Array, "N L"]
     """Word ids, rows `<START> ... <END> <NULL>`."""
     weights: Float[Array, " N"] | None = None
     """Factors on the losses of the captions; None for 1."""
+    rows: Int[Array, " N"] | None = None
+    """The row of `image` of each caption; None if caption n is of image n."""
 
 
 def gather(data: CaptionSet, rows: Int[Array, " N"]) -> Batch:

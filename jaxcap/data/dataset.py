@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxcap.data.checks import AnyArray, check_arrays, check_grid, check_widths
+from jaxcap.data.grids import Grids
 from jaxcap.data.identity import ARRAYS, Counts, DataIdentity, DataSource
 from jaxcap.data.image import Image
 from jaxcap.text.vocabulary import Vocabulary
@@ -46,6 +47,15 @@ class Split:
     """(K,) bytes on the host; (0,) without a list of URLs."""
     padding: tuple[int, int] = (0, 0)
     """Rows of zeros after the M captions and the K images, so that rows divide over devices."""
+    grids: Grids | None = None
+    """The images' grids in a file, where `images.grid` does not hold them."""
+
+    def image(self, rows: Int[np.ndarray, " N"]) -> Image:
+        """Take the images `rows`, with their grids from memory or from the file."""
+        image = self.images.at(rows)
+        return (
+            image if self.grids is None else image._replace(grid=jnp.asarray(self.grids.read(rows)))
+        )
 
     @property
     def features(self) -> Float[Array, "K D"]:
@@ -164,7 +174,8 @@ class Dataset:
     @property
     def grid_dim(self) -> int:
         """Length of a vector of the images' grids, C; 0 if they have no grid."""
-        grid = next(iter(self.splits.values())).images.grid
+        split = next(iter(self.splits.values()))
+        grid = split.images.grid if split.grids is None else split.grids
         return 0 if grid is None else grid.shape[2]
 
     @property

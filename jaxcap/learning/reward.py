@@ -230,11 +230,8 @@ def rewarded_batch(
     """Make a minibatch of S captions of each of N images, weighted by their advantages."""
     samples, columns = captions.shape[1:]
     weights = advantages(rewards).ravel().astype(image.pooled.dtype)
-    return Batch(
-        jax.tree.map(lambda array: jnp.repeat(array, samples, axis=0), image),
-        captions.reshape(-1, columns),
-        weights,
-    )
+    rows = jnp.repeat(jnp.arange(image.num), samples)
+    return Batch(image, captions.reshape(-1, columns), weights, rows)
 
 
 def advantages(rewards: Float[Array, "N S"]) -> Float[Array, "N S"]:

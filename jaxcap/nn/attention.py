@@ -67,21 +67,29 @@ class Context(NamedTuple):
     """The map: the share of each place, of sum 1."""
 
 
-def attend(params: AttentionParams, h: Float[Array, "N H"], memory: Memory) -> Context:
+def attend(
+    params: AttentionParams,
+    h: Float[Array, "N H"],
+    keys: Float[Array, "N L A"],
+    values: Float[Array, "N L C"],
+    mask: Bool[Array, "N L"] | None = None,
+) -> Context:
     """Attend to the grid by the hidden state.
 
     >>> key = jax.random.key(0)
     >>> params = AttentionParams(*(jnp.ones(s) for s in ((3, 4), (4,), (3, 1), (1,), (5, 12))))
-    >>> memory = Memory(jax.random.normal(key, (2, 6, 4)), jnp.ones((2, 6, 5)))
-    >>> z, alpha = attend(params, jnp.zeros((2, 3)), memory)
+    >>> keys, values = jax.random.normal(key, (2, 6, 4)), jnp.ones((2, 6, 5))
+    >>> z, alpha = attend(params, jnp.zeros((2, 3)), keys, values)
     >>> z.shape, alpha.shape, alpha.sum(1).round(3).tolist()
     ((2, 5), (2, 6), [1.0, 1.0])
 
     Args:
         params: the weights; `W_context` is not used here.
         h: hidden states of N examples.
-        memory: of the images of the same examples.
+        keys, values: of the images of the same examples.
+        mask: True at places that an image has; None if all have all.
     """
+    memory = Memory(keys, values, mask)
     query = product(h, params.W_query)
     gate = jax.nn.sigmoid(h @ params.W_gate + params.b_gate[None])
     alpha = _map(query, params.w_score, memory)
@@ -131,7 +139,7 @@ def scan_attending_plain(
 
     def forward(state: tuple[Any, Array], inputs: tuple[Array, Array | None]) -> Any:
         (before, seen), (xWx, count) = state, inputs
-        z, alpha = attend(weights.attention, before.h, memory)
+        z, alpha = attend(weights.attention, before.h, *memory)
         a = xWx + product(before.h, weights.Wh) + product(z, weights.attention.W_context)
         after, _ = cell.update(a, before)
         return (after, seen + _counted(alpha, count)), after.h

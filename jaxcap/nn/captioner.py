@@ -42,7 +42,7 @@ from jaxcap.nn.scan import Unroll, in_segments, input_products, scan_cell
 def _hidden_states(
     params: Params,
     config: CaptionerConfig,
-    image: Image,
+    batch: Batch,
     words: Int[Array, "T N"],
     key: Array | None,
     dropout: Rate | None,
@@ -55,12 +55,15 @@ def _hidden_states(
     """
     parts = 4 if config.feed_features else 3
     keys = (None,) * parts if key is None or dropout is None else jax.random.split(key, parts)
-    cell, features = config.found_cell, image.pooled
+    cell, features = config.found_cell, batch.image.pooled
+    memory = attention_memory(params, config, batch.image)
+    if batch.rows is not None:
+        features = features[batch.rows]
+        memory = None if memory is None else memory.at(batch.rows)
     first = start_cell(params, config, drop(keys[0], features, dropout))
     feed = None
     if config.feed_features:
         feed = (drop(keys[3], features, dropout) @ params["W_feed"])[None]
-    memory = attention_memory(params, config, image)
     looks_up = keys[1] is None and plan.looks_up(words.size, config.vocab_size)
     products: Products
     inputs: Any
@@ -145,8 +148,8 @@ def logits(
         (N, T, V) unnormalised log-probabilities.
     """
     dropout = config.regularisation.dropout
-    image, plan = as_image(image), ComputePlan()
-    h, _ = _hidden_states(params, config, image, words.T, key, dropout, plan)
+    batch = Batch(as_image(image), words)
+    h, _ = _hidden_states(params, config, batch, words.T, key, dropout, ComputePlan())
     return vocabulary_logits(params, h).swapaxes(0, 1)
 
 
@@ -187,7 +190,7 @@ def caption_loss(
     captions, num = batch.captions.T, len(batch.captions)
     words, following = captions[:-1], captions[1:].ravel()
     counts = captions[1:] != 0 if config.attention else None
-    h, seen = _hidden_states(params, config, batch.image, words, key, dropout, plan, counts)
+    h, seen = _hidden_states(params, config, batch, words, key, dropout, plan, counts)
     # As rows, since XLA transposes the operands of a product over both time and batch.
     rows = h.reshape(-1, config.hidden_dim)
     weights = None if batch.weights is None else jnp.tile(batch.weights, len(words))
@@ -199,7 +202,10 @@ def caption_loss(
         loss = blockwise_softmax_loss(rows, layer, targets, num, smoothing, block=plan.block)
     if attention is None or seen is None:
         return loss
-    penalty = _unseen(seen, batch.image.grid_mask, batch.weights)
+    mask = batch.image.grid_mask
+    if mask is not None and batch.rows is not None:
+        mask = mask[batch.rows]
+    penalty = _unseen(seen, mask, batch.weights)
     return loss._replace(per_caption=loss.per_caption + attention * penalty)
 
 

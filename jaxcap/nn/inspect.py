@@ -123,7 +123,7 @@ def attention_maps(
     step, first = bind(params, config, image)
 
     def read(carry: Any, word: Int[Array, " N"]) -> tuple[Any, Float[Array, "N L"]]:
-        _, alpha = attend(attention_params(params), carry.cell.h, memory)
+        _, alpha = attend(attention_params(params), carry.cell.h, *memory)
         return step(carry, word)[0], alpha
 
     _, maps = lax.scan(read, first, words.T)

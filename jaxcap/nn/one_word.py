@@ -154,7 +154,7 @@ def _advance(
     """Advance a cell by one step, from the product of the word and with the context."""
     if memory is not None and known.image is not None:
         attention = attention_params(params)
-        context = attend(attention, known.cell.h, memory.at(known.image))
+        context = attend(attention, known.cell.h, *memory.at(known.image))
         a = a + context.z @ attention.W_context
     after, _ = cell.update(a + known.cell.h @ params["Wh"], known.cell)
     return after

@@ -139,6 +139,20 @@ def test_the_loss_is_the_same_however_it_is_computed_and_penalises_what_is_not_s
         np.testing.assert_allclose(found.per_word, plain.per_word, rtol=1e-5)
 
 
+def test_captions_that_share_an_image_have_the_loss_of_each_with_its_own(x64):
+    params, config, image = captioner(init_cell=True)
+    rows = jnp.array([2, 0, 2])
+    regularisation = Regularisation(dropout=0.5, attention=0.7)
+
+    def loss(params, batch):
+        key = jax.random.key(1)
+        return caption_loss(params, config, batch, key, regularisation=regularisation).per_caption
+
+    shared = jax.value_and_grad(loss)(params, Batch(image, CAPTIONS, rows=rows))
+    own = jax.value_and_grad(loss)(params, Batch(image.at(rows), CAPTIONS))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), shared, own)
+
+
 def test_beams_and_ensembles_look_at_their_own_image():
     params, config, image = captioner()
     words = Vocabulary.build([f"w{i}" for i in range(5)])

@@ -1,0 +1,80 @@
+"""Grids of images in a file, read by rows, for grids larger than memory.
+
+`SPLIT2014_grid.h5` holds `grid` (K, L, C), float16. A chunk is an image, so that any image is one
+read.
+"""
+
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxcap.files import AnyPath
+from jaxcap.files.hdf5 import find_dataset, open_hdf5
+
+
+class Grids:
+    """Grids of K images in a file that stays open; reading them takes no memory of their size.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no grids.
+        OSError: it is broken.
+    """
+
+    def __init__(self, path: AnyPath):
+        self.path = Path(path)
+        with open_hdf5(path) as file:
+            find_dataset(file, "grid", ndim=3, kind="floats")
+        # Open for as long as it is read, without HDF5's cache of chunks.
+        self._file = h5py.File(path, "r", locking="best-effort", rdcc_nbytes=0)
+        self._dataset = find_dataset(self._file, "grid", ndim=3, kind="floats")
+        self.shape: tuple[int, ...] = self._dataset.shape
+        self.dtype: np.dtype = self._dataset.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all grids."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def read(self, rows: Int[np.ndarray, " N"]) -> Float[np.ndarray, "N L C"]:
+        """Read the grids of the images `rows`, in that order, in the type of the file.
+
+        Raises:
+            ValueError: a value is NaN or infinite; the message names the row.
+            OSError: the file is broken.
+        """
+        grids = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        order = np.argsort(rows, kind="stable")
+        for last, place in zip([None, *order], order, strict=False):
+            if last is not None and rows[last] == rows[place]:
+                grids[place] = grids[last]
+            else:
+                self._dataset.read_direct(grids, np.s_[rows[place]], np.s_[place])
+        wrong = ~np.isfinite(grids).all((1, 2))
+        if wrong.any():
+            raise ValueError(
+                f"{self.path}: grid row {rows[np.argmax(wrong)]} holds values that are NaN or "
+                "infinite; make the grids again with jaxcap.prepare"
+            )
+        return grids
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> "Grids":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
