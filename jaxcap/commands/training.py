@@ -19,7 +19,7 @@ from jaxcap.learning.run import Run, open_run
 from jaxcap.learning.sharding import make_layout
 from jaxcap.learning.start import Start
 from jaxcap.learning.sweep import SWEPT, members, open_sweep, parse_sweep
-from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.config import ATTENTIONS, CaptionerConfig
 from jaxcap.nn.products import PRECISIONS
 
 PCA_FEATURES = flags.DEFINE_bool(
@@ -48,6 +48,12 @@ INIT_CELL = flags.DEFINE_bool(
 )
 FEED_FEATURES = flags.DEFINE_bool(
     "feed_features", False, "Add the projected features to every word vector."
+)
+ATTENTION = flags.DEFINE_enum(
+    "attention",
+    None,
+    ATTENTIONS,
+    "Attend to the grids of the images before each word, which jaxcap.prepare --grid makes.",
 )
 DROPOUT = flags.DEFINE_float(
     "dropout", 0.0, "Dropout rate of features, word vectors and hidden states.", 0.0, 1.0
@@ -84,6 +90,12 @@ SAMPLES = flags.DEFINE_integer(
 )
 LABEL_SMOOTHING = flags.DEFINE_float(
     "label_smoothing", 0.0, "Share of the target probability spread over all words.", 0.0, 1.0
+)
+ATTENTION_PENALTY = flags.DEFINE_float(
+    "attention_penalty",
+    0.0,
+    "Factor on the doubly stochastic penalty, for places that no word attends to.",
+    lower_bound=0.0,
 )
 MATMUL_PRECISION = flags.DEFINE_enum(
     "matmul_precision",
@@ -192,6 +204,7 @@ def _model(data: Dataset) -> CaptionerConfig:
         init_cell=INIT_CELL.value,
         dropout=DROPOUT.value,
         feed_features=FEED_FEATURES.value,
+        attention=ATTENTION.value,
     )
 
 
@@ -204,6 +217,7 @@ def _training() -> TrainingConfig:
         objective=OBJECTIVE.value,
         samples=SAMPLES.value,
         label_smoothing=LABEL_SMOOTHING.value,
+        attention_penalty=ATTENTION_PENALTY.value,
         matmul_precision=MATMUL_PRECISION.value,
         remat=REMAT.value,
         val_captions=VAL_CAPTIONS.value,

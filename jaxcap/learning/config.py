@@ -58,6 +58,8 @@ class TrainingConfig:
         samples: for "cider", captions drawn for each image; a minibatch is then `batch_size /
             samples` images, drawn with replacement in proportion to their captions.
         label_smoothing: probability spread over all words; off in validation.
+        attention_penalty: factor on the doubly stochastic penalty of captioners that attend; see
+            `jaxcap.nn.regularisation`.
         matmul_precision: of matrix products in training; see `jaxcap.nn.products`.
         remat: keep less memory for the backward pass and compute more; for long captions.
         val_captions: validation captions that the loss is measured on after every epoch.
@@ -77,6 +79,7 @@ class TrainingConfig:
     objective: str = "likelihood"
     samples: int = 5
     label_smoothing: float = 0.0
+    attention_penalty: float = 0.0
     matmul_precision: str = "float32"
     remat: bool = False
     val_captions: int = 1000
@@ -89,6 +92,7 @@ class TrainingConfig:
         for name in ("batch_size", "num_epochs", "log_every", "val_captions"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")
         _check(self, "label_smoothing", 0 <= self.label_smoothing < 1, "at least 0 and below 1")
+        _check(self, "attention_penalty", self.attention_penalty >= 0, "at least 0")
         _check(self, "val_images", self.val_images >= 0, "at least 0")
         _check(self, "patience", self.patience is None or self.patience >= 1, "at least 1")
         _check_choice(self, "order", ORDERS)
@@ -114,6 +118,11 @@ class TrainingConfig:
         if self.label_smoothing:
             raise ValueError(
                 "`objective=cider` has no targets to smooth: leave out `label_smoothing`"
+            )
+        if self.attention_penalty:
+            raise ValueError(
+                "`objective=cider` weighs captions by their rewards, which a penalty on their maps "
+                "is not for: leave out `attention_penalty`"
             )
 
     def steps_per_epoch(self, num_captions: int) -> int:

@@ -28,11 +28,21 @@ class Hyper(NamedTuple):
     weight_decay: Number | None = None
     label_smoothing: Number | None = None
     dropout: Number | None = None
+    attention_penalty: Number | None = None
 
     @classmethod
     def of(cls, model: CaptionerConfig, training: TrainingConfig) -> "Hyper":
-        """Read them from the configurations of a run."""
+        """Read them from the configurations of a run.
+
+        Raises:
+            ValueError: maps are to be penalised of a captioner that does not attend.
+        """
         config = training.optimiser
+        if training.attention_penalty and model.attention is None:
+            raise ValueError(
+                f"`attention_penalty={training.attention_penalty}` needs a captioner that attends: "
+                "give `attention`, or leave it out"
+            )
         return cls(
             learning_rate=config.learning_rate,
             lr_decay=config.lr_decay,
@@ -40,12 +50,18 @@ class Hyper(NamedTuple):
             weight_decay=config.weight_decay or None,
             label_smoothing=training.label_smoothing or None,
             dropout=model.dropout or None,
+            attention_penalty=training.attention_penalty or None,
         )
 
     @property
     def regularisation(self) -> Regularisation:
         """Those that the loss takes."""
-        return Regularisation(self.dropout, self.label_smoothing)
+        return Regularisation(self.dropout, self.label_smoothing, self.attention_penalty)
+
+    @property
+    def of_updates(self) -> "Hyper":
+        """Those that the optimiser takes."""
+        return Hyper(*self[:4])
 
 
 @jax.tree_util.register_static
@@ -110,8 +126,7 @@ def make_optimiser(
         hyper = Hyper(
             config.learning_rate, config.lr_decay, config.clip_norm, config.weight_decay or None
         )
-    hyper = hyper._replace(label_smoothing=None, dropout=None)
-    decay = Decay(steps_per_epoch, num_epochs)
+    decay, hyper = Decay(steps_per_epoch, num_epochs), hyper.of_updates
     return optax.GradientTransformation(
         Partial(_init, decay, hyper),  # pyright: ignore[reportArgumentType]
         Partial(_update, decay, hyper),  # pyright: ignore[reportArgumentType]

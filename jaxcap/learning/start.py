@@ -41,7 +41,7 @@ def initial_params(init_from: AnyPath, info: RunInfo) -> Params:
             raise ValueError(
                 f"{init_from}: has {name} of shape {theirs.get(name)}, this run needs "
                 f"{ours.get(name)}: give the same `cell`, `init_cell`, `feed_features`, "
-                "`hidden_dim`, `wordvec_dim` and features"
+                "`attention`, `hidden_dim`, `wordvec_dim` and features"
             )
     return loaded.params
 

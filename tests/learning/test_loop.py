@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiny_data import with_grids
 from tiny_runs import changed
 
 from jaxcap.data.batches import Batch, CaptionSet, draw_rows, gather
@@ -100,7 +101,8 @@ def test_every_step_has_a_key_of_its_own(tiny, info):
 
 def test_hyperparameters_are_arguments_of_the_program(tiny, info):
     """Their values change no program; None keeps a term out of it."""
-    data = CaptionSet.of(tiny.train)
+    info = changed(info, model={"attention": "soft", "grid_dim": 5})
+    data = CaptionSet.of(with_grids(tiny).train)
 
     def program(**values):
         hyper = Hyper(**{"learning_rate": 1e-3, "lr_decay": 0.9, **values})
@@ -173,6 +175,8 @@ REWARDED = {"objective": "cider", "order": "replacement"}
     [
         (TrainingConfig, {"batch_size": 0}, "`batch_size` must be at least 1, got 0"),
         (TrainingConfig, {"label_smoothing": 1.0}, "must be at least 0 and below 1, got 1.0"),
+        (TrainingConfig, {"attention_penalty": -1.0}, "must be at least 0, got -1.0"),
+        (TrainingConfig, {**REWARDED, "attention_penalty": 1.0}, "leave out `attention_penalty`"),
         (TrainingConfig, {"val_images": -1}, "`val_images` must be at least 0, got -1"),
         (TrainingConfig, {"patience": 0}, "`patience` must be at least 1, got 0"),
         (TrainingConfig, {"best_by": "bleu"}, "`best_by` must be one of loss, cider, got bleu"),

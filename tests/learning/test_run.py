@@ -185,6 +185,7 @@ def test_init_from_takes_parameters_and_nothing_else(tiny, info, first, tmp_path
         assert_same(run.params, params)
     for model, message in (
         ({"init_cell": True}, r"W_cell of shape None, this run needs .*`init_cell`"),
+        ({"attention": "soft", "grid_dim": 5}, r"W_grid of shape None, .*`attention`"),
         ({"hidden_dim": 32}, r"W_proj of shape \(6, 16\), this run needs \(6, 32\)"),
     ):
         with pytest.raises(ValueError, match=message):

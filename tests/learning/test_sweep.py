@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from command_calls import assert_fails, call
 from PIL import Image
+from tiny_data import with_grids
 from tiny_runs import changed, opened, train
 
 from jaxcap.data.batches import CaptionSet
@@ -38,9 +39,11 @@ EVERYTHING = [
 ]
 # One has no term of the other's.
 REGULARISED = [
-    Member(seed, tuple(zip(SWEPT[3:], values, strict=True)))
+    Member(seed, tuple(zip(SWEPT[3:6], values, strict=True)))
     for seed, values in ((0, (0.0, 0.0, 0.3)), (1, (0.1, 0.2, 0.0)))
 ]
+ATTENDING = {"model": {"dropout": 0.0, "attention": "soft", "grid_dim": 5}}
+PENALTIES = members({"attention_penalty": (0.0, 0.5)}, 0, 1)
 RATES = members({"learning_rate": (1e-3, 1e-2)}, 0, 1)
 
 
@@ -69,11 +72,13 @@ def stopped_at_once(folder, info, data, found, **start):
         (REGULARISED, {"optimiser": OptimiserConfig(lr_schedule="cosine")}, False),
         # At full width, where a run alone cuts its captions.
         (members({}, 0, 2), {"order": "buckets"}, True),
+        (PENALTIES, ATTENDING, True),
     ],
-    ids=["the optimiser's", "under vmap", "the loss's", "buckets under vmap"],
+    ids=["the optimiser's", "under vmap", "the loss's", "buckets under vmap", "attention"],
 )
 def test_a_member_equals_a_run_of_its_own(tiny, info, monkeypatch, found, settings, vectorised):
-    info, captions, trains = changed(info, num_epochs=2, **settings), tiny.train, [tiny.train] * 2
+    info, tiny = changed(info, num_epochs=2, **settings), with_grids(tiny)
+    captions, trains = tiny.train, [tiny.train] * 2
     if found is REGULARISED:
         # What a seed draws of the captions may be a member's own.
         backwards = {name: getattr(tiny.train, name)[::-1] for name in ("captions", "image_idxs")}
@@ -248,6 +253,7 @@ COSINE = {"optimiser": OptimiserConfig(lr_schedule="cosine")}
         (["dropout=0.5,1"], {}, "`dropout` must be at least 0 and below 1, got 1.0"),
         (["dropout=0.5"], CIDER, "one captioner at a time"),
         (["lr_decay=0.5"], COSINE, "no lr_decay"),
+        (["attention_penalty=0,1"], {}, "`attention_penalty=1.0` needs .* give `attention`"),
     ],
 )
 def test_what_cannot_be_swept_is_said(tiny, info, texts, training, message):
