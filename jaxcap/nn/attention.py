@@ -92,20 +92,22 @@ def attend(
     memory = Memory(keys, values, mask)
     query = product(h, params.W_query)
     gate = jax.nn.sigmoid(h @ params.W_gate + params.b_gate[None])
-    alpha = _map(query, params.w_score, memory)
-    return Context(gate * _mean(alpha, memory.values), alpha)
+    alpha = map_of(query, params.w_score, memory)
+    return Context(gate * mean_of(alpha, memory.values), alpha)
 
 
-def _map(
+def map_of(
     query: Float[Array, "N A"], w_score: Float[Array, " A"], memory: Memory
 ) -> Float[Array, "N L"]:
+    """Compute the share of each place, of sum 1, by additive scores."""
     scores = jnp.tanh(memory.keys + query[:, None]) @ w_score
     if memory.mask is not None:
         scores = jnp.where(memory.mask, scores, -jnp.inf)
     return jax.nn.softmax(scores, axis=1)
 
 
-def _mean(alpha: Float[Array, "N L"], values: Float[Array, "N L C"]) -> Float[Array, "N C"]:
+def mean_of(alpha: Float[Array, "N L"], values: Float[Array, "N L C"]) -> Float[Array, "N C"]:
+    """Compute the mean of the values by a map."""
     return jnp.einsum("nl,nlc->nc", alpha, values)
 
 
@@ -142,14 +144,15 @@ def scan_attending_plain(
         z, alpha = attend(weights.attention, before.h, *memory)
         a = xWx + product(before.h, weights.Wh) + product(z, weights.attention.W_context)
         after, _ = cell.update(a, before)
-        return (after, seen + _counted(alpha, count)), after.h
+        return (after, seen + counted(alpha, count)), after.h
 
     seen = jnp.zeros(memory.keys.shape[:2], xWx.dtype)
     (carry, seen), h = lax.scan(forward, (carry, seen), (xWx, counts))
     return Attended(carry, h, seen)
 
 
-def _counted(alpha: Float[Array, "N L"], count: Bool[Array, " N"] | None) -> Float[Array, "N L"]:
+def counted(alpha: Float[Array, "N L"], count: Bool[Array, " N"] | None) -> Float[Array, "N L"]:
+    """Give the maps of the examples that count, and zeros for the others."""
     return alpha if count is None else jnp.where(count[:, None], alpha, 0)
 
 
@@ -200,10 +203,10 @@ def _scan_attending_fwd(cell, weights, carry, xWx, memory, counts):
         (before, seen), (xWx, count) = state, inputs
         hWh, query, opening = jnp.split(times_joined(before.h), (G, G + A), axis=1)
         gate = jax.nn.sigmoid(opening + attention.b_gate[None])
-        alpha = _map(query, attention.w_score, memory)
-        context = _mean(alpha, memory.values)
+        alpha = map_of(query, attention.w_score, memory)
+        context = mean_of(alpha, memory.values)
         after, saved = update(xWx + hWh + times_context(gate * context), before)
-        return (after, seen + _counted(alpha, count)), (after, _Saved(saved, alpha, context, gate))
+        return (after, seen + counted(alpha, count)), (after, _Saved(saved, alpha, context, gate))
 
     seen = jnp.zeros(memory.keys.shape[:2], xWx.dtype)
     (last, seen), (states, saved) = lax.scan(forward, (carry, seen), (xWx, counts))
@@ -225,7 +228,7 @@ def _scan_attending_bwd(cell, residuals, cotangents):
         dz = times_contextT(da)
         dcontext = saved.gate * dz
         opening = (dz * saved.context).sum(1, keepdims=True) * saved.gate * (1 - saved.gate)
-        dalpha = jnp.einsum("nc,nlc->nl", dcontext, values) + _counted(dseen, count)
+        dalpha = jnp.einsum("nc,nlc->nl", dcontext, values) + counted(dseen, count)
         mean = (saved.alpha * dalpha).sum(1, keepdims=True)
         dscores = saved.alpha * (dalpha - mean)
         # The tanh of each place again, which would be most of what is saved.

@@ -9,7 +9,8 @@ where the features are the pooled features of the images. The initial cell state
 zero, or `c0 = features @ W_cell + b_cell` with `init_cell` (Xu et al. 2015, section 3.1.2). With
 `feed_features`, `features @ W_feed` is added to every word vector, so the cell sees the image at
 every step (Mao et al. 2015, arXiv 1412.6632). For other cells see `jaxcap.nn.cells` and
-`jaxcap.nn.linen_cell`.
+`jaxcap.nn.linen_cell`, and for captioners that attend `jaxcap.nn.attention` and
+`jaxcap.nn.top_down`.
 
 Axes: N captions, T steps, D features, W word vector, H hidden, V words. Parameters are a flat
 dictionary with the names, shapes and initial scales of the notebook, so a model trained there loads
@@ -32,11 +33,18 @@ from jaxcap.nn.cells import Cell
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.loss import CaptionLoss, Targets, temporal_softmax_loss
 from jaxcap.nn.one_word import attention_memory, start_cell, vocabulary_logits
-from jaxcap.nn.parameters import Params, attention_params, cell_params, word_table
+from jaxcap.nn.parameters import (
+    Params,
+    attention_params,
+    cell_params,
+    top_down_weights,
+    word_table,
+)
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.products import product
 from jaxcap.nn.regularisation import Rate, Regularisation, drop
 from jaxcap.nn.scan import Unroll, in_segments, input_products, scan_cell
+from jaxcap.nn.top_down import scan_top_down
 
 
 def _hidden_states(
@@ -53,7 +61,7 @@ def _hidden_states(
 
     With attention also the maps, summed over the steps that count.
     """
-    parts = 4 if config.feed_features else 3
+    parts = 3 + config.feed_features + (config.attention == "topdown")
     keys = (None,) * parts if key is None or dropout is None else jax.random.split(key, parts)
     cell, features = config.found_cell, batch.image.pooled
     memory = attention_memory(params, config, batch.image)
@@ -75,7 +83,10 @@ def _hidden_states(
         x = drop(keys[1], params["W_embed"][words], dropout)
         inputs, products = x if feed is None else x + feed, partial(_multiplied, params)
     if memory is not None:
-        unroll, inputs = _attending(params, config, memory, products), (inputs, counts)
+        pooled = None
+        if config.attention == "topdown":
+            pooled = product(drop(keys[-1], features, dropout), params["W_pooled"])
+        unroll, inputs = _attending(params, config, memory, products, pooled), (inputs, counts)
         first = first, jnp.zeros(memory.keys.shape[:2], memory.keys.dtype)
     elif isinstance(cell, Cell):
         unroll = _recurring(params, cell, products)
@@ -114,15 +125,28 @@ def _recurring(params: Params, cell: Cell, products: Products) -> Unroll:
 
 
 def _attending(
-    params: Params, config: CaptionerConfig, memory: Memory, products: Products
+    params: Params,
+    config: CaptionerConfig,
+    memory: Memory,
+    products: Products,
+    pooled: Float[Array, "N G"] | None,
 ) -> Unroll:
-    """Make the unroll of a `Cell` that attends; its carry holds the sum of the maps too."""
-    cell, weights = config.found_cell, AttendingWeights(params["Wh"], attention_params(params))
+    """Make the unroll of a `Cell` that attends; its carry holds the sum of the maps too.
+
+    With `pooled`, the features' product, that of both cells of top-down attention.
+    """
+    cell = config.found_cell
     assert isinstance(cell, Cell)
+    if pooled is None:
+        weights = AttendingWeights(params["Wh"], attention_params(params))
+        scan = partial(scan_attending, cell, weights)
+    else:
+        scan = partial(scan_top_down, cell, top_down_weights(params))
 
     def unroll(state: Any, inputs: tuple[Array, Array | None]) -> tuple[Any, Array]:
         (carry, seen), (words, counts) = state, inputs
-        found: Any = scan_attending(cell, weights, carry, products(words), memory, counts)
+        a = products(words) if pooled is None else products(words) + pooled[None]
+        found: Any = scan(carry, a, memory, counts)
         return (found.carry, seen + found.seen), found.h
 
     return unroll

@@ -10,7 +10,7 @@ from jaxcap.nn.regularisation import Regularisation
 if TYPE_CHECKING:
     from jaxcap.nn.linen_cell import LinenCell
 
-ATTENTIONS = ("soft",)
+ATTENTIONS = ("soft", "topdown")
 """Kinds of attention."""
 
 
@@ -31,8 +31,9 @@ class CaptionerConfig:
             Linen cell.
         init_cell: project the features to the initial cell state of the LSTM too.
         feed_features: add the projected features to every word vector.
-        attention: "soft" attends to the grid of an image before each word (Xu et al. 2015); None
-            sees its features alone.
+        attention: how to attend to the grid of an image for each word. "soft" is one cell (Xu et
+            al. 2015), "topdown" one to look and one to write (Anderson et al. 2018); None sees the
+            features alone.
         grid_dim: length of a vector of the grid, C; 0 without attention.
         dropout: dropout rate in training, of the features, of the word vectors and of the hidden
             states before the last layer.
@@ -114,6 +115,16 @@ class CaptionerConfig:
         cell, H = self.found_cell, self.hidden_dim
         if self.attention is None or not isinstance(cell, Cell):
             return {}
+        G = cell.gates * H
+        more: dict[str, tuple[int, ...]] = {"W_gate": (H, 1), "b_gate": (1,)}
+        if self.attention == "topdown":
+            more = {
+                "W_pooled": (self.feature_dim, G),
+                "W_above": (H, G),
+                "Wx2": (H, G),
+                "Wh2": (H, G),
+                "b2": (G,),
+            }
         return {
             "W_grid": (self.grid_dim, H),
             "b_grid": (H,),
@@ -121,9 +132,8 @@ class CaptionerConfig:
             "b_key": (H,),
             "W_query": (H, H),
             "W_score": (H, 1),
-            "W_gate": (H, 1),
-            "b_gate": (1,),
-            "W_context": (H, cell.gates * H),
+            **more,
+            "W_context": (H, G),
         }
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:

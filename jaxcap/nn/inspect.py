@@ -11,12 +11,11 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxcap.data.image import Image
-from jaxcap.nn.attention import attend
 from jaxcap.nn.captioner import logits
 from jaxcap.nn.cells import LSTM, Gates, LSTMCarry
 from jaxcap.nn.config import CaptionerConfig
-from jaxcap.nn.one_word import ImageCarry, attention_memory, bind, start
-from jaxcap.nn.parameters import Params, attention_params, cell_params
+from jaxcap.nn.one_word import ImageCarry, attention_memory, read_word, start
+from jaxcap.nn.parameters import Params, cell_params
 from jaxcap.nn.scan import input_products
 
 
@@ -120,11 +119,10 @@ def attention_maps(
     memory = attention_memory(params, config, image)
     if memory is None:
         raise ValueError("the captioner has no `attention`, so it has no maps")
-    step, first = bind(params, config, image)
 
-    def read(carry: Any, word: Int[Array, " N"]) -> tuple[Any, Float[Array, "N L"]]:
-        _, alpha = attend(attention_params(params), carry.cell.h, *memory)
-        return step(carry, word)[0], alpha
+    def read(carry: Any, word: Int[Array, " N"]) -> tuple[Any, Any]:
+        found = read_word(params, config, carry, word, memory=memory)
+        return found.carry, found.alpha
 
-    _, maps = lax.scan(read, first, words.T)
+    _, maps = lax.scan(read, start(params, config, image), words.T)
     return maps.swapaxes(0, 1)

@@ -11,20 +11,23 @@ from jaxcap.data.image import Image, as_image
 from jaxcap.nn.attention import Memory, attend
 from jaxcap.nn.cells import LSTM, Cell
 from jaxcap.nn.config import CaptionerConfig
-from jaxcap.nn.parameters import Params, attention_params, cell_params
+from jaxcap.nn.parameters import Params, attention_params, cell_params, top_down_weights
 from jaxcap.nn.products import product
 from jaxcap.nn.scan import cell_step
+from jaxcap.nn.top_down import TopDownCarry, top_down_step
 
 
 class ImageCarry(NamedTuple):
     """The carry of a captioner that sees the image at every step."""
 
     cell: Any
-    """The carry of the cell."""
+    """The carry of the cell, or of both cells of top-down attention."""
     x: Float[Array, "N W"] | None = None
     """With `feed_features`: projected features, added to each word vector."""
     image: Int[Array, " N"] | None = None
     """With `attention`: the image of each row in the memory of the step."""
+    a: Float[Array, "N G"] | None = None
+    """With `attention=topdown`: what the features add to each word's product."""
 
 
 Carry = Any
@@ -84,15 +87,23 @@ def start(params: Params, config: CaptionerConfig, image: Image | Float[Array, "
         carry,
         features @ params["W_feed"] if config.feed_features else None,
         jnp.arange(len(features)) if config.attention else None,
+        product(features, params["W_pooled"]) if config.attention == "topdown" else None,
     )
 
 
 def start_cell(params: Params, config: CaptionerConfig, features: Float[Array, "N D"]) -> Any:
-    """Compute the carry of the cell before the first word from the features of N images."""
+    """Compute the carry of the cell before the first word from the features of N images.
+
+    With `attention=topdown` the attention cell starts so, and the language cell from zeros.
+    """
     h0 = features @ params["W_proj"] + params["b_proj"][None]
-    if not config.init_cell:
-        return config.found_cell.start(h0)
-    return LSTM.start(h0, features @ params["W_cell"] + params["b_cell"][None])
+    if config.init_cell:
+        first = LSTM.start(h0, features @ params["W_cell"] + params["b_cell"][None])
+    else:
+        first = config.found_cell.start(h0)
+    if config.attention != "topdown":
+        return first
+    return TopDownCarry(first, config.found_cell.start(jnp.zeros_like(h0)))
 
 
 def vocabulary_logits(params: Params, h: Float[Array, "*B H"]) -> Float[Array, "*B V"]:
@@ -123,25 +134,47 @@ def step(
     Returns:
         The next carry and the logits.
     """
+    read = read_word(params, config, carry, words, table, memory)
+    return read.carry, vocabulary_logits(params, read.h)
+
+
+class Read(NamedTuple):
+    """What a captioner knows after it has read one more word of each caption."""
+
+    carry: Carry
+    h: Float[Array, "N H"]
+    """The hidden state that gives the logits of the next word."""
+    alpha: Float[Array, "N L"] | None = None
+    """With `attention`: the map by which it chooses the next word."""
+
+
+def read_word(
+    params: Params,
+    config: CaptionerConfig,
+    carry: Carry,
+    words: Int[Array, " N"],
+    table: Float[Array, "V G"] | None = None,
+    memory: Memory | None = None,
+) -> Read:
+    """Read one word of each caption; arguments as for `step`."""
     cell, known = config.found_cell, _known(carry)
     if table is not None and isinstance(cell, Cell):
-        after = _advance(params, cell, known, table[words], memory)
-        advanced: Any = after, after.h
+        read = _advance(params, cell, known, table[words], memory)
     else:
         x = params["W_embed"][words]
         if known.x is not None:
             x = x + known.x
         if not isinstance(cell, Cell):
-            advanced = cell.step(params, known.cell, x)
+            read = Read(*cell.step(params, known.cell, x))
         elif memory is None:
-            advanced = cell_step(cell, cell_params(params), known.cell, x)
+            advanced: Any = cell_step(cell, cell_params(params), known.cell, x)
+            read = Read(*advanced)
         else:
             a = x @ params["Wx"] + params["b"][None]
-            after = _advance(params, cell, known, a, memory)
-            advanced = after, after.h
-    after, h = advanced
-    carry = known._replace(cell=after) if isinstance(carry, ImageCarry) else after
-    return carry, vocabulary_logits(params, h)
+            read = _advance(params, cell, known, a, memory)
+    if isinstance(carry, ImageCarry):
+        read = read._replace(carry=known._replace(cell=read.carry))
+    return read
 
 
 def _known(carry: Carry) -> ImageCarry:
@@ -150,11 +183,17 @@ def _known(carry: Carry) -> ImageCarry:
 
 def _advance(
     params: Params, cell: Cell, known: ImageCarry, a: Float[Array, "N G"], memory: Memory | None
-) -> Any:
-    """Advance a cell by one step, from the product of the word and with the context."""
+) -> Read:
+    """Advance a cell by one step, from the product of the word and with what it attends to."""
+    alpha = None
     if memory is not None and known.image is not None:
+        memory = memory.at(known.image)
+        if known.a is not None:
+            weights = top_down_weights(params)
+            after, alpha = top_down_step(cell, weights, known.cell, a + known.a, memory)
+            return Read(after, after.language.h, alpha)
         attention = attention_params(params)
-        context = attend(attention, known.cell.h, *memory.at(known.image))
-        a = a + context.z @ attention.W_context
+        z, alpha = attend(attention, known.cell.h, *memory)
+        a = a + z @ attention.W_context
     after, _ = cell.update(a + known.cell.h @ params["Wh"], known.cell)
-    return after
+    return Read(after, after.h, alpha)

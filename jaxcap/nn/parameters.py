@@ -9,6 +9,7 @@ from jaxcap.nn.attention import AttentionParams
 from jaxcap.nn.cells import WEIGHTS, Cell, CellParams
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.products import product
+from jaxcap.nn.top_down import TopDownWeights
 
 Params = dict[str, Array]
 """Arrays under the notebook's names, with the shapes of `CaptionerConfig.parameter_shapes`."""
@@ -74,3 +75,9 @@ def attention_params(params: Params) -> AttentionParams:
         params["b_gate"],
         params["W_context"],
     )
+
+
+def top_down_weights(params: Params) -> TopDownWeights:
+    """Take the weights of both cells of top-down attention at each step."""
+    others = {name: params[name] for name in TopDownWeights._fields if name != "w_score"}
+    return TopDownWeights(w_score=params["W_score"][:, 0], **others)

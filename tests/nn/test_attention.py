@@ -1,4 +1,6 @@
-"""Soft attention: its gradient by hand, and captioners that look where they must."""
+"""Attention: gradients by hand, and captioners that look where they must."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +28,14 @@ from jaxcap.nn.attention import (
 )
 from jaxcap.nn.captioner import caption_loss, logits
 from jaxcap.nn.cells import LSTM, RNN, Cell, RNNCarry
-from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.config import ATTENTIONS, CaptionerConfig
 from jaxcap.nn.gradcheck import gradient_errors
 from jaxcap.nn.inspect import attention_maps
 from jaxcap.nn.one_word import bind
+from jaxcap.nn.parameters import word_table
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.nn.regularisation import Regularisation
+from jaxcap.nn.top_down import TopDownCarry, TopDownWeights, scan_top_down, scan_top_down_plain
 from jaxcap.text.vocabulary import Vocabulary
 from jaxcap.trained import load_captioner
 
@@ -39,6 +43,10 @@ N, T, L, A, C, H = 3, 4, 5, 6, 7, 4
 LEAKY = Cell(1, RNNCarry, lambda a, carry: (RNNCarry(0.5 * carry.h + jnp.tanh(a)), ()), None, "x")
 OWN = "one without a backward pass"
 CELLS = {"lstm": LSTM, "rnn": RNN, OWN: LEAKY}
+SCANS = {
+    "soft": (scan_attending, scan_attending_plain),
+    "topdown": (scan_top_down, scan_top_down_plain),
+}
 # Grids of 5, 3 and 1 places, and captions of 4, 2 and 3 words.
 MASK = jnp.arange(L)[None] < jnp.array([[5], [3], [1]])
 COUNTS = jnp.arange(T)[:, None] < jnp.array([[4, 2, 3]])
@@ -48,48 +56,54 @@ def draws(seed, *shapes):
     return [normal(100 * seed + k, shape) for k, shape in enumerate(shapes)]
 
 
-def example(cell):
+def example(kind, cell):
     G = cell.gates * H
-    shapes = [(H, G), (H, A), (A,), (H, 1), (1,), (C, G), (N, H), (T, N, G), (N, L, A), (N, L, C)]
-    Wh, *attention, h0, xWx, keys, values = draws(0, *shapes)
-    weights = AttendingWeights(Wh, AttentionParams(*attention))
-    return weights, cell.start(h0), xWx, Memory(keys, values)
+    xWx, keys, values, h1, h2 = draws(0, (T, N, G), (N, L, A), (N, L, C), (N, H), (N, H))
+    if kind == "soft":
+        Wh, *attention = draws(1, (H, G), (H, A), (A,), (H, 1), (1,), (C, G))
+        weights, carry = AttendingWeights(Wh, AttentionParams(*attention)), cell.start(h1)
+    else:
+        shapes = [(H, G), (H, G), (H, A), (A,), (C, G), (H, G), (H, G), (G,)]
+        weights = TopDownWeights(*draws(1, *shapes))
+        carry = TopDownCarry(cell.start(h1), cell.start(h2))
+    return weights, carry, xWx, Memory(keys, values)
 
 
 # Without a mask every place counts, which the masked grid of five places is too.
+@pytest.mark.parametrize("kind", ATTENTIONS)
 @pytest.mark.parametrize(("name", "masked"), [("lstm", True), ("rnn", False), (OWN, True)])
-def test_the_gradient_is_that_of_differences_and_of_autodiff(x64, name, masked):
-    cell = CELLS[name]
-    args = jax.tree.map(lambda x: x.astype(jnp.float64), example(cell))
+def test_the_gradient_is_that_of_differences_and_of_autodiff(x64, kind, name, masked):
+    cell, (by_hand, plain) = CELLS[name], SCANS[kind]
+    args = jax.tree.map(lambda x: x.astype(jnp.float64), example(kind, cell))
 
     def all_of(scan, weights, carry, xWx, memory):
         memory = memory._replace(mask=MASK if masked else None)
         found = scan(cell, weights, carry, xWx, memory, COUNTS if masked else None)
-        return found.h, found.seen, found.carry.h
+        return found.h, found.seen, *jax.tree.leaves(found.carry)
 
-    ours, pull = jax.vjp(lambda *a: all_of(scan_attending, *a), *args)
-    plain, pull_plain = jax.vjp(lambda *a: all_of(scan_attending_plain, *a), *args)
-    cotangents = tuple(draws(1, *(x.shape for x in ours)))
-    cotangents = tuple(x.astype(jnp.float64) for x in cotangents)
+    @partial(jax.jit, static_argnums=0)
+    def both(scan, *args):
+        found, pull = jax.vjp(partial(all_of, scan), *args)
+        return found, pull(cotangents)
+
+    found = jax.eval_shape(partial(all_of, plain), *args)
+    cotangents = tuple(x.astype(jnp.float64) for x in draws(2, *(x.shape for x in found)))
     for one, other in zip(
-        jax.tree.leaves((ours, pull(cotangents))),
-        jax.tree.leaves((plain, pull_plain(cotangents))),
-        strict=True,
+        jax.tree.leaves(both(by_hand, *args)), jax.tree.leaves(both(plain, *args)), strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)
 
     def weighted(*args):
-        return sum(
-            (x * c).sum() for x, c in zip(all_of(scan_attending, *args), cotangents, strict=True)
-        )
+        found = all_of(by_hand, *args)
+        return sum((x * c).sum() for x, c in zip(found, cotangents, strict=True))
 
     errors = gradient_errors(weighted, args, jnp.ones(()))
     # Differences leave errors of 1e-10, and some gradients here are below 1e-4.
     assert max(jax.tree.leaves(errors)) < 1e-5
 
 
-def captioner(**changes):
-    settings = dict(vocab_size=9, feature_dim=3, wordvec_dim=4, hidden_dim=H, attention="soft")
+def captioner(kind="soft", **changes):
+    settings = dict(vocab_size=9, feature_dim=3, wordvec_dim=4, hidden_dim=H, attention=kind)
     config = CaptionerConfig(**{**settings, "grid_dim": C, **changes})
     pooled, grid = draws(2, (N, 3), (N, L, C))
     return parameters(config), config, Image(pooled, grid, MASK)
@@ -98,11 +112,12 @@ def captioner(**changes):
 CAPTIONS = jnp.array([[1, 4, 5, 6, 2], [1, 7, 2, 0, 0], [1, 8, 4, 2, 0]])
 
 
+@pytest.mark.parametrize("kind", ATTENTIONS)
 @pytest.mark.parametrize("changes", [{"init_cell": True}, {"cell": "rnn", "feed_features": True}])
-def test_words_one_by_one_have_the_logits_of_whole_captions(changes):
-    params, config, image = captioner(**changes)
+def test_words_one_by_one_have_the_logits_of_whole_captions(kind, changes):
+    params, config, image = captioner(kind, **changes)
     whole = logits(params, config, image, CAPTIONS)
-    step, carry = bind(params, config, image)
+    step, carry = bind(params, config, image, word_table(params) if config.has_word_table else None)
     for t in range(CAPTIONS.shape[1]):
         carry, found = step(carry, CAPTIONS[:, t])
         np.testing.assert_allclose(found, whole[:, t], rtol=1e-5, atol=1e-5)
@@ -114,10 +129,16 @@ def test_words_one_by_one_have_the_logits_of_whole_captions(changes):
     maps = attention_maps(params, config, image, CAPTIONS)
     np.testing.assert_allclose(maps.sum(2), 1, rtol=1e-6)
     assert (maps[:, :, 1:].sum(2) > 0)[:2].all() and (jnp.where(MASK[:, None], 0, maps) == 0).all()
+    # A word moves where top-down attention looks right after it, and soft attention one word later.
+    other = attention_maps(params, config, image, CAPTIONS.at[:2, 1].set(3))
+    moved = 1 if kind == "topdown" else 2
+    np.testing.assert_array_equal(other[:2, :moved], maps[:2, :moved])
+    assert (jnp.abs(other - maps)[:2, moved].max(1) > 1e-4).all()
 
 
-def test_the_loss_is_the_same_however_it_is_computed_and_penalises_what_is_not_seen():
-    params, config, image = captioner()
+@pytest.mark.parametrize("kind", ATTENTIONS)
+def test_the_loss_is_the_same_however_it_is_computed_and_penalises_what_is_not_seen(kind):
+    params, config, image = captioner(kind)
     batch = Batch(image, CAPTIONS)
     plain = caption_loss(params, config, batch)
 
@@ -139,8 +160,9 @@ def test_the_loss_is_the_same_however_it_is_computed_and_penalises_what_is_not_s
         np.testing.assert_allclose(found.per_word, plain.per_word, rtol=1e-5)
 
 
-def test_captions_that_share_an_image_have_the_loss_of_each_with_its_own(x64):
-    params, config, image = captioner(init_cell=True)
+@pytest.mark.parametrize("kind", ATTENTIONS)
+def test_captions_that_share_an_image_have_the_loss_of_each_with_its_own(x64, kind):
+    params, config, image = captioner(kind, init_cell=True)
     rows = jnp.array([2, 0, 2])
     regularisation = Regularisation(dropout=0.5, attention=0.7)
 
@@ -153,8 +175,9 @@ def test_captions_that_share_an_image_have_the_loss_of_each_with_its_own(x64):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), shared, own)
 
 
-def test_beams_and_ensembles_look_at_their_own_image():
-    params, config, image = captioner()
+@pytest.mark.parametrize("kind", ATTENTIONS)
+def test_beams_and_ensembles_look_at_their_own_image(kind):
+    params, config, image = captioner(kind)
     words = Vocabulary.build([f"w{i}" for i in range(5)])
     one = Captioner(params, config, words)
     rules = Rules.of(words, max_length=6)
@@ -168,7 +191,8 @@ def test_beams_and_ensembles_look_at_their_own_image():
             np.testing.assert_allclose(both.log_probs[row], whole.log_probs[row], rtol=1e-5)
 
 
-def test_a_trained_captioner_looks_at_what_it_names():
+@pytest.mark.parametrize("kind", ATTENTIONS)
+def test_a_trained_captioner_looks_at_what_it_names(kind):
     """Each of two words of a caption is at a place of its own, and the features say nothing."""
     words = Vocabulary.build([f"{kind}{i}" for kind in "ab" for i in range(4)])
     rng = np.random.default_rng(0)
@@ -179,7 +203,7 @@ def test_a_trained_captioner_looks_at_what_it_names():
     captions = np.concatenate([np.ones((64, 1), int), said + [4, 8], np.full((64, 1), 2)], axis=1)
     image = Image(jnp.zeros((64, 1)), jnp.asarray(grid, jnp.float16))
     data = Dataset.from_arrays(captions, np.arange(64), image, words)
-    model = CaptionerConfig.for_data(data, wordvec_dim=8, hidden_dim=32, attention="soft")
+    model = CaptionerConfig.for_data(data, wordvec_dim=8, hidden_dim=32, attention=kind)
     assert model.grid_dim == data.grid_dim == 8
     training = TrainingConfig(batch_size=32, num_epochs=120, order="shuffle", log_every=200)
     # Optax raises floats to integer powers.
@@ -214,7 +238,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="has no `attention`, so it has no maps"):
         attention_maps(params, CaptionerConfig(9, 3), image, CAPTIONS)
     for changes, message in (
-        ({"attention": "hard"}, "`attention` is 'hard', expected soft or None"),
+        ({"attention": "hard"}, "`attention` is 'hard', expected soft, topdown or None"),
         ({"grid_dim": 0}, "`attention` needs images with a grid: give `grid_dim`"),
         ({"cell": "flax.linen:GRUCell"}, "`attention` needs a `Cell`"),
     ):
