@@ -185,6 +185,7 @@ def test_wrong_states_are_refused(name, value, message, tmp_path):
         ("Wx", np.zeros((5, 31)), r"has shape \(5, 31\), expected shape \(W=5, G=32\)"),
         ("Wh", np.zeros((8, 16)), r"has G=16 and H=8, expected G=H for an RNN or G=4H"),
         ("cell/hr/kernel", np.zeros((8, 8)), r"belongs to a cell that is not built in"),
+        ("W_grid", np.zeros((8, 8)), r"belongs to a captioner with `attention`, which only check"),
         ("Wattn", np.zeros((8, 8)), r"is not a parameter of a captioner, expected W_embed"),
         ("b_cell", None, r"is missing, expected shape \(H=8\)"),
         ("b", np.zeros((32, 0)), r"has shape \(32, 0\), expected shape \(G=32\)"),

@@ -53,7 +53,8 @@ ATTENTION = flags.DEFINE_enum(
     "attention",
     None,
     ATTENTIONS,
-    "Attend to the grids of the images before each word, which jaxcap.prepare --grid makes.",
+    "Attend to the grids of the images, which jaxcap.prepare --grid makes, for each word: with one "
+    "cell, or with one that looks and one that writes.",
 )
 DROPOUT = flags.DEFINE_float(
     "dropout", 0.0, "Dropout rate of features, word vectors and hidden states.", 0.0, 1.0

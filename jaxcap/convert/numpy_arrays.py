@@ -75,6 +75,11 @@ def check_parameters(tensors: NamedArrays) -> tuple[Arrays, CaptionerConfig]:
             f"{tensors.where}{min(own)} belongs to a cell that is not built in, which only "
             "checkpoints support: convert a captioner whose cell is lstm or rnn"
         )
+    if "W_grid" in tensors.names:
+        raise ValueError(
+            f"{tensors.where}W_grid belongs to a captioner with `attention`, which only "
+            "checkpoints support: convert one without"
+        )
     if unknown := tensors.names - set(axes):
         raise ValueError(
             f"{tensors.where}{min(unknown)} is not a parameter of a captioner, expected "

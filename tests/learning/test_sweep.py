@@ -32,6 +32,7 @@ from jaxcap.learning.sweep import (
     stack_captions,
 )
 from jaxcap.learning.validation import Validator
+from jaxcap.nn.config import ATTENTIONS
 
 EVERYTHING = [
     Member(seed, tuple(zip(SWEPT[:4], values, strict=True)))
@@ -42,7 +43,9 @@ REGULARISED = [
     Member(seed, tuple(zip(SWEPT[3:6], values, strict=True)))
     for seed, values in ((0, (0.0, 0.0, 0.3)), (1, (0.1, 0.2, 0.0)))
 ]
-ATTENDING = {"model": {"dropout": 0.0, "attention": "soft", "grid_dim": 5}}
+SOFT, TOP_DOWN = (
+    {"model": {"dropout": 0.0, "attention": kind, "grid_dim": 5}} for kind in ATTENTIONS
+)
 PENALTIES = members({"attention_penalty": (0.0, 0.5)}, 0, 1)
 RATES = members({"learning_rate": (1e-3, 1e-2)}, 0, 1)
 
@@ -72,9 +75,10 @@ def stopped_at_once(folder, info, data, found, **start):
         (REGULARISED, {"optimiser": OptimiserConfig(lr_schedule="cosine")}, False),
         # At full width, where a run alone cuts its captions.
         (members({}, 0, 2), {"order": "buckets"}, True),
-        (PENALTIES, ATTENDING, True),
+        (PENALTIES, SOFT, True),
+        (PENALTIES, TOP_DOWN, True),
     ],
-    ids=["the optimiser's", "under vmap", "the loss's", "buckets under vmap", "attention"],
+    ids=["the optimiser's", "under vmap", "the loss's", "buckets under vmap", *ATTENTIONS],
 )
 def test_a_member_equals_a_run_of_its_own(tiny, info, monkeypatch, found, settings, vectorised):
     info, tiny = changed(info, num_epochs=2, **settings), with_grids(tiny)

@@ -71,7 +71,7 @@ def gradients(params, model, batch, plan=ComputePlan()):
 
 def test_stepwise_is_the_whole_sequence(captioner):
     params, model = captioner
-    image, captions, _ = example()
+    image, captions, *_ = example()
     whole = compiled_logits(params, model, image, captions)
 
     @jax.jit
@@ -108,7 +108,7 @@ def test_padding_adds_nothing_and_plans_change_nothing(captioner):
 @pytest.mark.parametrize("captioner", ["lstm, all", "a user's", "linen"], indirect=True)
 def test_the_module_is_the_functions(captioner):
     params, model = captioner
-    image, captions, _ = example()
+    image, captions, *_ = example()
     module = CaptionerModule(model, param_dtype=jnp.float64)
     made = jax.eval_shape(module.init, jax.random.key(0), image, captions)["params"]
     assert {name: (p.shape, p.dtype) for name, p in made.items()} == {
@@ -164,7 +164,7 @@ def test_fed_features_are_added_to_every_word_vector(cell):
     model = config(**{**CONFIGS[cell], "feed_features": True})
     plain = config(**{**CONFIGS[cell], "feed_features": False})
     params = parameters(model, jnp.float64)
-    image, captions, _ = example()
+    image, captions, *_ = example()
     image, captions = image.at(jnp.array([1])), captions[1:2]
     other = {name: value for name, value in params.items() if name != "W_feed"}
     other["W_embed"] = params["W_embed"] + image.pooled @ params["W_feed"]
@@ -198,7 +198,7 @@ def test_remat_keeps_less_than_half_for_long_sequences():
 
 def test_dropout_only_with_a_key_and_reproducible():
     model = config(dropout=0.5)
-    params, (image, captions, _) = parameters(model, jnp.float64), example()
+    params, (image, captions, *_) = parameters(model, jnp.float64), example()
     run = partial(compiled_logits, params, model, image, captions)
     plain = compiled_logits(params, config(), image, captions)
     np.testing.assert_array_equal(run(), plain)
