@@ -10,6 +10,7 @@ from jax.sharding import NamedSharding
 
 from jaxcap.data.coco import load_coco
 from jaxcap.data.dataset import SPLITS, Dataset
+from jaxcap.data.grid_loading import GRID_MEMORY, load_grids
 from jaxcap.data.identity import ARRAYS, DataSource
 from jaxcap.files import AnyPath
 from jaxcap.scenes import ensure_scenes
@@ -18,15 +19,20 @@ DATASETS = ("scenes", "coco")
 
 
 class Placement(NamedTuple):
-    """Which splits to load, and onto which devices.
+    """Which splits to load, onto which devices, and whether with grids.
 
     Attributes:
         splits: names of the splits.
         sharding: sharding of the rows of the training split; None for the default device.
+        grids: load the grids of the images too, for captioners that attend.
+        grid_memory: bytes of grids to hold in memory, over all splits; what does not fit is read by
+            rows from its file, see `jaxcap.data.grid_loading.load_grids`.
     """
 
     splits: Sequence[str] = SPLITS
     sharding: NamedSharding | None = None
+    grids: bool = False
+    grid_memory: int = GRID_MEMORY
 
 
 WHOLE = Placement()
@@ -52,14 +58,14 @@ def load_data(
             ones if both of their files exist.
         max_train: number of training captions to draw, with replacement; None for all.
         key: random key of that draw.
-        placement: which splits to load, and onto which devices.
+        placement: which splits to load, onto which devices, and whether with grids.
 
     Returns:
         The data, on the default device or as `placement` says. `Dataset.source` records how to
         load it again.
 
     Raises:
-        FileNotFoundError: the folder or a file in it is missing.
+        FileNotFoundError: the folder or a file in it is missing, as that of grids you ask for.
         ValueError: an argument or the contents of a file are wrong; the message names it.
         OSError: a file is broken, or the scenes cannot be written.
 
@@ -90,4 +96,6 @@ def load_data(
         max_train=max_train,
         folder=str(data.folder),
     )
+    if placement.grids:
+        data = load_grids(data, memory=placement.grid_memory, sharding=placement.sharding)
     return replace(data, source=source)

@@ -80,6 +80,15 @@ PCA = flags.DEFINE_integer(
     "Also write features reduced to this many by PCA, fitted on the training images.",
     1,
 )
+GRID = flags.DEFINE_bool(
+    "grid", False, "Also write the grid of each image, in float16, for captioners that attend."
+)
+GRID_PCA = flags.DEFINE_integer(
+    "grid_pca",
+    None,
+    "Reduce the vectors of the grids to this length by PCA, fitted on the training images.",
+    1,
+)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images encoded at a time.", lower_bound=1)
 
 flags.declare_key_flag("encoder")
@@ -107,6 +116,8 @@ def main() -> None:
             format=FORMAT.value,
             keep_rejected=KEEP_REJECTED.value,
             image_list=IMAGE_LIST.value,
+            grid=GRID.value,
+            grid_pca=GRID_PCA.value,
         ),
         verbose=True,
     )

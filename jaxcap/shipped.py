@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import jaxcap
-from jaxcap.data.projection import carry_projection
+from jaxcap.data.projection import carry_projections
 from jaxcap.decoding.captions import Captioner
 from jaxcap.learning.checkpoint_info import RunInfo
 from jaxcap.learning.checkpoints import Checkpoints
@@ -72,5 +72,5 @@ def export_captioner(
     # Orbax writes the path into these files, and reads them only from object stores.
     for note in written.rglob("commit_success.txt"):
         note.unlink()
-    carry_projection(path.parent, output, used=info.data.pca_features)
+    carry_projections(path.parent, output, info.data)
     return written

@@ -173,7 +173,7 @@ class TrainedCaptioner:
             pca_features=source.pca_features,
             max_train=source.max_train,
             key=split_seed(self.info.seed).data_key,
-            placement=Placement([split]),
+            placement=Placement([split], grids=any(map(_attends, self.runs))),
         )
         self._check(data)
         return data
@@ -262,6 +262,10 @@ class TrainedCaptioner:
         for run in self.runs:
             run.info.check_vocabulary(data.vocabulary, data.where, run.path)
             run.info.check_data(data.identity, data.where, run.path)
+
+
+def _attends(run: LoadedRun) -> bool:
+    return run.info.model.attention is not None
 
 
 def load_captioner(

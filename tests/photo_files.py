@@ -47,13 +47,18 @@ def write_tsv(path, captions):
 
 @dataclass
 class TinyEncoder:
-    """Means and deviations of the colours, counted in `pictures`; fails on batch `fails_at`."""
+    """Means and deviations of the colours, counted in `pictures`; fails on batch `fails_at`.
+
+    Its grid has them of each quarter, times `scale`.
+    """
 
     version: str = "1"
     fails_at: int | None = None
     pictures: int = 0
     batches: list = field(default_factory=list)
     feature_dim: int = 6
+    grid_cells: int = 4
+    scale: float = 1.0
 
     def describe(self):
         return {"name": "tiny", "version": self.version, "preprocessing": {"size": 4}}
@@ -61,11 +66,14 @@ class TinyEncoder:
     def prepare(self, image):
         return np.array(Image.fromarray(image).resize((4, 4)))
 
-    def encode_prepared(self, images, *, batch_size=32):
+    def encode_prepared(self, images, *, grid=False, batch_size=32):
         if len(self.batches) == self.fails_at:
             raise RuntimeError("the lights went out")
         assert len(images) <= batch_size
         self.batches.append(len(images))
         self.pictures += len(images)
         pixels = images.astype(np.float32) / 255
-        return Features(np.hstack([pixels.mean((1, 2)), pixels.std((1, 2))]), None)
+        pooled = np.hstack([pixels.mean((1, 2)), pixels.std((1, 2))])
+        quarters = [pixels[:, i : i + 2, j : j + 2] for i in (0, 2) for j in (0, 2)]
+        vectors = [np.hstack([q.mean((1, 2)), q.std((1, 2))]) for q in quarters]
+        return Features(pooled, np.stack(vectors, 1) * np.float32(self.scale) if grid else None)

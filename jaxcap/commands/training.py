@@ -34,6 +34,13 @@ MAX_TRAIN = flags.DEFINE_integer(
     "Keep this many training captions, drawn with replacement as in the notebook.",
     lower_bound=1,
 )
+GRID_MEMORY = flags.DEFINE_float(
+    "grid_memory",
+    4.0,
+    "GiB of grids to hold in memory, for a captioner that attends; more are read from their files "
+    "while it trains.",
+    lower_bound=0.0,
+)
 
 CELL = flags.DEFINE_string(
     "cell",
@@ -192,7 +199,11 @@ def _load(training: TrainingConfig | None) -> Dataset:
         pca_features=PCA_FEATURES.value,
         max_train=MAX_TRAIN.value,
         key=split_seed(SEED.value).data_key,
-        placement=Placement(sharding=layout and layout.rows),
+        placement=Placement(
+            sharding=layout and layout.rows,
+            grids=ATTENTION.value is not None,
+            grid_memory=int(GRID_MEMORY.value * 2**30),
+        ),
     )
 
 

@@ -5,16 +5,19 @@ A data folder holds, for each split (`train`, `val`) of M captions of L ids over
     coco2014_captions.h5         SPLIT_captions    (M, L) integers, `<START> ... <END> <NULL> ...`
                                  SPLIT_image_idxs  (M,) integers, rows of the features
     SPLIT2014_vgg16_fc7_pca.h5   features          (K, D) floats; or without `_pca`
+    SPLIT2014_grid.h5            grid              (K, L, C) floats, L vectors an image; written by
+                                 jaxcap, not in the course's files, and loaded only if asked for
     SPLIT2014_urls.txt           K lines, the URL of each image; may be missing
     coco2014_vocab.json          the V words
     references_SPLIT.json        the original captions in COCO's form, with rows of the features as
                                  image ids; written by jaxcap, not in the course's files
-    dataset.json                 the name of the data set and the encoder of its features; written
-                                 by jaxcap, not in the course's files
-    pca.h5                       the projection of the features in `_pca`; written by jaxcap, not in
-                                 the course's files
+    dataset.json                 the name of the data set, the encoder of its features, and the
+                                 shape of its grids; written by jaxcap, not in the course's files
+    pca.h5, grid_pca.h5          the projections of the features in `_pca` and of reduced grids;
+                                 written by jaxcap, not in the course's files
 
 All of it is checked while it is read, so the result of `load_coco` can be indexed safely.
+`jaxcap.data.grid_loading` loads the grids.
 """
 
 from collections.abc import Callable, Sequence

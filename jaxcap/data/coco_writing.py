@@ -30,11 +30,17 @@ CAPTIONS_FILE = "coco2014_captions.h5"
 VOCABULARY_FILE = "coco2014_vocab.json"
 DATASET_FILE = "dataset.json"
 PCA_FILE = "pca.h5"
+GRID_PCA_FILE = "grid_pca.h5"
 
 
 def features_file(split: str, pca_features: bool) -> str:
     """Name the file with a split's features."""
     return f"{split}2014_vgg16_fc7{'_pca' if pca_features else ''}.h5"
+
+
+def grid_file(split: str) -> str:
+    """Name the file with a split's grids."""
+    return f"{split}2014_grid.h5"
 
 
 def urls_file(split: str) -> str:
@@ -94,10 +100,13 @@ def write_coco(
         check_widths({f"{s}.{field}": getattr(a, field).shape for s, a in splits.items()})
     tables = {s: SplitTables(a.captions, a.image_idxs, a.urls) for s, a in splits.items()}
     write_tables(folder, vocabulary, tables, name=name, about={"encoder": encoder})
+    # Of other images, if any.
+    (Path(folder) / GRID_PCA_FILE).unlink(missing_ok=True)
     for split, arrays in splits.items():
         path = Path(folder) / features_file(split, pca_features)
         features = arrays.features.astype(np.float32, copy=False)
         _write_hdf5(path, {"features": features})
+        (Path(folder) / grid_file(split)).unlink(missing_ok=True)
 
 
 def write_tables(

@@ -89,6 +89,8 @@ class Dataset:
         source: how to load the data again.
         encoder: encoder of the features, from `Encoder.describe`; None if unknown.
         pca: projection of the features, from `Projection.describe`; None if unknown.
+        grid: `places` and `width` of the grids, and `pca`, their projection or None; None if no
+            grids are loaded from files.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Dataset:
     source: DataSource
     encoder: Mapping[str, Any] | None = None
     pca: Mapping[str, Any] | None = None
+    grid: Mapping[str, Any] | None = None
 
     @classmethod
     def from_arrays(
@@ -206,6 +209,7 @@ class Dataset:
             pca=self.pca,
             vocabulary_size=len(self.vocabulary),
             vocabulary_digest=self.vocabulary.digest,
+            grid=self.grid,
         )
 
     def _split(self, name: str) -> Split:

@@ -31,6 +31,8 @@ class DataIdentity:
         pca: projection of the features, from `Projection.describe`; None if unknown.
         vocabulary_size: number of words, V.
         vocabulary_digest: SHA-256 of the words in their order.
+        grid: `places`, `width` and `pca` of the grids, for a captioner that attends; None for none,
+            or unknown ones.
     """
 
     name: str
@@ -42,6 +44,7 @@ class DataIdentity:
     pca: Mapping[str, Any] | None = None
     vocabulary_size: int = 0
     vocabulary_digest: str = ""
+    grid: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Convert to plain JSON values."""

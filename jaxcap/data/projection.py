@@ -1,7 +1,8 @@
-"""PCA of training features: fitted, stored in `pca.h5`, and copied with a run.
+"""PCA of training features and grids: fitted, stored, and copied with a run.
 
-`pca.h5` holds `mean` (1, D) and `components` (K, D), float32. A run trained on reduced features
-keeps a copy beside its checkpoints, so the run folder is enough to caption photos.
+`pca.h5`, of the features, and `grid_pca.h5`, of the places of the grids, hold `mean` (1, D) and
+`components` (K, D), float32. A run trained on what they reduce keeps a copy beside its checkpoints,
+so the run folder is enough to caption photos.
 """
 
 import hashlib
@@ -15,7 +16,8 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
-from jaxcap.data.coco_writing import PCA_FILE
+from jaxcap.data.coco_writing import GRID_PCA_FILE, PCA_FILE
+from jaxcap.data.identity import DataIdentity
 from jaxcap.files import AnyPath
 from jaxcap.files.hdf5 import find_dataset, open_hdf5, read_floats
 from jaxcap.files.whole import replacing
@@ -92,7 +94,9 @@ def apply_pca(
 
 
 def fit_projection(
-    chunks: Callable[[], Iterable[Float[np.ndarray, "n D"]]], num_components: int
+    chunks: Callable[[], Iterable[Float[np.ndarray, "n D"]]],
+    num_components: int,
+    name: str = "pca",
 ) -> tuple[Projection, float]:
     """Find the directions in which features vary most.
 
@@ -102,6 +106,7 @@ def fit_projection(
     Args:
         chunks: called twice; each call returns all features chunk by chunk.
         num_components: K.
+        name: name of the argument K, for messages.
 
     Returns:
         The projection, and the share of the variance that it keeps.
@@ -114,7 +119,7 @@ def fit_projection(
         total = chunk.sum(0, dtype=np.float64) + (total if count else 0)
         count += len(chunk)
     width = len(total)
-    check_components(num_components, count, width)
+    check_components(num_components, count, width, name)
     mean = np.divide(total, count)
     covariance = np.zeros((width, width))
     for chunk in chunks():
@@ -130,30 +135,55 @@ def fit_projection(
     return projection, float(values[-num_components:].sum() / max(values.sum(), 1e-30))
 
 
-def check_components(num_components: int, images: int, width: int) -> None:
+def check_components(num_components: int, count: int, width: int, name: str = "pca") -> None:
     """Refuse a projection to more directions than the training images can fix.
 
+    Args:
+        num_components: number of directions.
+        count: training images, or with the name "grid_pca" the places of all.
+        width: length of a vector of an image or place.
+        name: name of the argument, "pca" or "grid_pca".
+
     Raises:
-        ValueError: `num_components` is not below the number of images, or above the width.
+        ValueError: `num_components` is not below the count, or above the width.
     """
-    most = min(images - 1, width)
+    most = min(count - 1, width)
     if not 1 <= num_components <= most:
+        of = "images" if name == "pca" else "places"
         raise ValueError(
-            f"`pca` is {num_components}, expected 1 to {most}, since there are {images} training "
-            f"images of {width} features"
+            f"`{name}` is {num_components}, expected 1 to {most}, since there are {count} training "
+            f"{of} of {width} features"
         )
 
 
-def carry_projection(data_folder: AnyPath | None, run_folder: AnyPath, *, used: bool) -> None:
-    """Copy the projection into a run folder, or remove an old copy if none is used.
+def carry_projections(
+    data_folder: AnyPath | None, run_folder: AnyPath, identity: DataIdentity
+) -> None:
+    """Copy the projections that a run is trained on into its folder, and remove other old copies.
+
+    Args:
+        data_folder: folder of the data set, with or without projections; None if it has none.
+        run_folder: folder of the run.
+        identity: of the data that the run is trained on.
+    """
+    grid = identity.grid is not None and identity.grid["pca"] is not None
+    for file, used in ((PCA_FILE, identity.pca_features), (GRID_PCA_FILE, grid)):
+        carry_projection(data_folder, run_folder, used=used, file=file)
+
+
+def carry_projection(
+    data_folder: AnyPath | None, run_folder: AnyPath, *, used: bool, file: str = PCA_FILE
+) -> None:
+    """Copy a projection into a run folder, or remove an old copy if none is used.
 
     Args:
         data_folder: folder of the data set, with or without a projection; None if it has none.
         run_folder: folder of the run.
-        used: whether the run is trained on features reduced by PCA.
+        used: whether the run is trained on what it reduces.
+        file: name of the file.
     """
-    source = None if data_folder is None else Path(data_folder, PCA_FILE)
-    target = Path(run_folder, PCA_FILE)
+    source = None if data_folder is None else Path(data_folder, file)
+    target = Path(run_folder, file)
     if source is not None and source.resolve() == target.resolve():
         return
     if used and source is not None and source.exists():

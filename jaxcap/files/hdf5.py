@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]  (a compiled module)
 from jaxtyping import Float, Integer
+from numpy.typing import DTypeLike
 
 from jaxcap.files import AnyPath
 from jaxcap.files.kinds import kind_of
@@ -151,17 +152,21 @@ def read_integers(
 
 
 def read_floats(
-    dataset: h5py.Dataset, first: int = 0, last: int | None = None
-) -> Float[np.ndarray, "K D"]:
-    """Read floats as float32 into host memory, rows `first` to `last` (exclusive), by default all.
+    dataset: h5py.Dataset,
+    first: int = 0,
+    last: int | None = None,
+    *,
+    dtype: DTypeLike = np.float32,
+) -> Float[np.ndarray, "K ..."]:
+    """Read floats as `dtype` into host memory, rows `first` to `last` (exclusive), by default all.
 
     Raises:
-        ValueError: a value is NaN or infinite (in float32); the message names its row.
+        ValueError: a value is NaN or infinite (in `dtype`); the message names its row.
         OSError: the file is broken.
     """
     last = len(dataset) if last is None else last
-    buffer = _aligned((last - first, *dataset.shape[1:]))
-    rows = max(1, _CHUNK_BYTES // buffer[0].nbytes)
+    buffer = _aligned((last - first, *dataset.shape[1:]), np.dtype(dtype))
+    rows = max(1, _CHUNK_BYTES // max(1, buffer[:1].nbytes))
     if dataset.chunks:
         # A chunk that is read in two parts is decompressed twice.
         rows = -(-rows // dataset.chunks[0]) * dataset.chunks[0]
@@ -173,18 +178,18 @@ def read_floats(
     return buffer
 
 
-def _aligned(shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
-    nbytes = int(np.prod(shape)) * 4
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> Float[np.ndarray, "..."]:
+    nbytes = int(np.prod(shape)) * dtype.itemsize
     memory = np.empty(nbytes + _XLA_ALIGNMENT, np.uint8)
     skip = -memory.ctypes.data % _XLA_ALIGNMENT
-    return memory[skip : skip + nbytes].view(np.float32).reshape(shape)
+    return memory[skip : skip + nbytes].view(dtype).reshape(shape)
 
 
-def check_finite(features: Float[np.ndarray, "K D"], where: str, first_row: int = 0) -> None:
-    """Refuse features that are NaN or infinite.
+def check_finite(features: Float[np.ndarray, "K ..."], where: str, first_row: int = 0) -> None:
+    """Refuse features or grids that are NaN or infinite.
 
     Args:
-        features: (K, D) floats.
+        features: (K, D) or (K, L, D) floats.
         where: their file and dataset, for the message.
         first_row: number of their first row in the dataset.
 
@@ -193,14 +198,14 @@ def check_finite(features: Float[np.ndarray, "K D"], where: str, first_row: int 
     """
     # The sum is finite only if every term is, and costs no temporary array.
     with np.errstate(all="ignore"):
-        if np.isfinite(features.sum()):
+        if np.isfinite(features.sum(dtype=np.result_type(features, np.float32))):
             return
     bad = np.argwhere(~np.isfinite(features))
     # The sum of finite terms may overflow.
     if len(bad):
-        row, column = bad[0].tolist()
+        row, *_, column = place = bad[0].tolist()
         raise ValueError(
-            f"{where} row {first_row + row} (one image) holds {features[row, column]} in column "
+            f"{where} row {first_row + row} (one image) holds {features[tuple(place)]} in column "
             f"{column}, expected finite numbers; compute the features of that image again"
         )
 

@@ -45,8 +45,11 @@ class RunInfo:
     def of(
         cls, data: Dataset, model: CaptionerConfig, training: TrainingConfig, seed: int
     ) -> "RunInfo":
-        """Describe a run on a data set."""
-        return cls(model, training, data.vocabulary, data.identity, data.source, seed)
+        """Describe a run on a data set, whose grids count only if the captioner attends."""
+        identity = data.identity
+        if model.attention is None:
+            identity = dataclasses.replace(identity, grid=None)
+        return cls(model, training, data.vocabulary, identity, data.source, seed)
 
     def to_json(self) -> dict[str, Any]:
         """Give plain JSON values, with the format's version."""
@@ -137,10 +140,18 @@ class RunInfo:
         """Refuse data whose features another model made; `data` is the identity of what is used.
 
         Raises:
-            ValueError: name, feature size, kind of features, encoder or projection differ; the
-                message names both.
+            ValueError: name, feature size, kind of features, encoder or projection differ, or the
+                grids of a captioner that attends; the message names both.
         """
-        for field in ("name", "feature_dim", "pca_features", "encoder", "pca"):
+        if self.data.grid is not None and data.grid is None:
+            raise ValueError(
+                f"{where}: was trained on images with grids, and {source} is loaded without: load "
+                "it with `Placement(grids=True)`"
+            )
+        fields = ["name", "feature_dim", "pca_features", "encoder", "pca"]
+        if self.data.grid is not None:
+            fields.append("grid")
+        for field in fields:
             before, now = getattr(self.data, field), getattr(data, field)
             if before != now:
                 before, now = _differing(before, now)

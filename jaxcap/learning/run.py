@@ -17,7 +17,7 @@ import jax
 
 from jaxcap.data.batches import CaptionSet
 from jaxcap.data.dataset import Dataset, Split
-from jaxcap.data.projection import carry_projection
+from jaxcap.data.projection import carry_projections
 from jaxcap.data.seeds import split_seed
 from jaxcap.files import AnyPath
 from jaxcap.learning import processes
@@ -265,11 +265,12 @@ def opened(folder: Path, start: Start) -> Iterator[Checkpoints]:
 
 
 def record(run: Run, start: Start) -> None:
-    """Record in the folder how a run was started, and keep the projection of its features."""
+    """Record in the folder how a run was started, and keep the projections of its data."""
     if processes.is_first():
-        seed = run.standings[0].info.seed
+        info = run.standings[0].info
+        seed = info.seed
         record_start(run.folder, run.iteration, seed, start.get("flags", {}))
-        carry_projection(run.data.folder, run.folder, used=run.data.pca_features)
+        carry_projections(run.data.folder, run.folder, info.data)
 
 
 def _resume(run: Run) -> None:

@@ -9,9 +9,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxcap.data.grid_writing import round_grid
 from jaxcap.files.text import one_line
 from jaxcap.preparing.store import FeatureStore
-from jaxcap.vision.encoder import Features
+from jaxcap.vision.encoder import Features, without_grid
 from jaxcap.vision.images import RGB, open_image
 
 _THREADS = min(os.cpu_count() or 1, 16)
@@ -43,6 +44,33 @@ class ImageEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class GridEncoder(ImageEncoder, Protocol):
+    """Interface of an encoder that can also give a grid, a vector of D for each of L places."""
+
+    @property
+    def grid_cells(self) -> int:
+        """Places L of the grid, 0 without a grid."""
+        ...
+
+    def encode_prepared(
+        self, images: UInt8[np.ndarray, "N S S 3"], *, grid: bool = False, batch_size: int = 32
+    ) -> Features:
+        """Encode a batch of prepared pictures, with their grids if asked for."""
+        ...
+
+
+def grid_shape(encoder: ImageEncoder) -> tuple[int, int]:
+    """Return the places and the width (L, D) of an encoder's grids.
+
+    Raises:
+        ValueError: it has no grid.
+    """
+    if not isinstance(encoder, GridEncoder) or not encoder.grid_cells:
+        raise ValueError(without_grid(encoder.describe().get("name", "the encoder")))
+    return encoder.grid_cells, encoder.feature_dim
+
+
 def encode_images(
     paths: Sequence[Path], encoder: ImageEncoder, store: FeatureStore, *, strict: bool = False
 ) -> Iterator[int]:
@@ -60,7 +88,8 @@ def encode_images(
         The number of images in each batch, once it is on disk.
 
     Raises:
-        ValueError: an image cannot be read, and `strict` is true. Batches before it are kept.
+        ValueError: an image cannot be read, and `strict` is true; or the store has grids, and a
+            grid is not finite. Batches before it are kept.
     """
     pending = list(store.pending())
     _check(store.unreadable, store, strict)
@@ -81,7 +110,8 @@ def encode_images(
                 if isinstance(picture, str)
             }
             _check(unreadable, store, strict)
-            store.write(batch, _encode(pictures, encoder, store.batch_size), unreadable)
+            found = _encode(pictures, encoder, store)
+            store.write(batch, found.pooled, unreadable, _rounded(found.grid, rows, paths))
             yield len(rows)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -105,15 +135,34 @@ def _decode(path: Path, encoder: ImageEncoder) -> Pixels | str:
         return one_line(error)
 
 
-def _encode(pictures: Sequence[Pixels | str], encoder: ImageEncoder, batch_size: int) -> np.ndarray:
+def _encode(
+    pictures: Sequence[Pixels | str], encoder: ImageEncoder, store: FeatureStore
+) -> Features:
     readable = [picture for picture in pictures if not isinstance(picture, str)]
-    features = np.zeros((len(pictures), encoder.feature_dim), np.float32)
-    if readable:
-        # Black in place of unreadable pictures keeps the batch's shape, and so its program.
-        black = np.zeros_like(readable[0])
-        whole = [black if isinstance(picture, str) else picture for picture in pictures]
-        features[:] = encoder.encode_prepared(np.stack(whole), batch_size=batch_size).pooled
-    return features
+    num, size = len(pictures), store.batch_size
+    if not readable:
+        grid = None if store.grids is None else np.zeros((num, *store.grids.shape[1:]), np.float32)
+        return Features(np.zeros((num, encoder.feature_dim), np.float32), grid)
+    # Black in place of unreadable pictures keeps the batch's shape, and so its program.
+    black = np.zeros_like(readable[0])
+    whole = np.stack([black if isinstance(picture, str) else picture for picture in pictures])
+    if store.grids is not None and isinstance(encoder, GridEncoder):
+        return encoder.encode_prepared(whole, grid=True, batch_size=size)
+    return encoder.encode_prepared(whole, batch_size=size)
+
+
+def _rounded(
+    grids: np.ndarray | None, rows: Sequence[int], paths: Sequence[Path]
+) -> np.ndarray | None:
+    if grids is None:
+        return None
+    for row, grid in zip(rows, grids, strict=True):
+        if not np.isfinite(grid).all():
+            raise ValueError(
+                f"{paths[row]}: the encoder gives it a grid of values that are NaN or infinite; "
+                "take the picture out, or use other weights"
+            )
+    return round_grid(grids)
 
 
 def _check(unreadable: dict[int, str], store: FeatureStore, strict: bool) -> None:

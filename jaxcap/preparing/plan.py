@@ -29,7 +29,7 @@ from jaxcap.text.words import (
     split_words,
     warn_of_unknown_words,
 )
-from jaxcap.vision.encoder import DEFAULT_ENCODER
+from jaxcap.vision.encoder import DEFAULT_ENCODER, check_grid_of
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class PreparationConfig:
         min_count: least occurrences of a word in the training captions.
         max_length: most words of a caption; longer ones are cut.
         pca: number of PCA features to write as well; None for none.
+        grid: write the grids of the images too, for captioners that attend.
+        grid_pca: width to which PCA reduces the vectors of the grids; None to keep them whole.
         encoder: name of the encoder.
         encoder_weights: file of its weights; None for those shipped with jaxcap.
         batch_size: images encoded at a time.
@@ -75,6 +77,8 @@ class PreparationConfig:
     format: str | None = None
     keep_rejected: bool = False
     image_list: AnyPath | None = None
+    grid: bool = False
+    grid_pca: int | None = None
 
     def expanded(self) -> "PreparationConfig":
         """Expand `~` in the paths."""
@@ -174,9 +178,14 @@ def plan_preparation(config: PreparationConfig) -> Plan:
     Raises:
         FileNotFoundError: the caption file, the folder of images, or every image is missing; or one
             image is, and `config.strict` is true.
-        ValueError: the caption file or the splits are wrong, or no word is common enough.
+        ValueError: the caption file or the splits are wrong, no word is common enough, or the
+            encoder has no grid and `config.grid` is true.
     """
     config = config.expanded()
+    if config.grid:
+        check_grid_of(config.encoder)
+    elif config.grid_pca is not None:
+        raise ValueError("`grid_pca` reduces the grids, which `grid` writes; give both")
     options = ReadOptions(
         config.format, config.keep_rejected, config.image_list, unpack_to=config.images
     )

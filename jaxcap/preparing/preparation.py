@@ -19,26 +19,35 @@ from jaxtyping import Float
 from jaxcap.data.coco_writing import (
     CAPTIONS_FILE,
     DATASET_FILE,
+    GRID_PCA_FILE,
     PCA_FILE,
     VOCABULARY_FILE,
     features_file,
+    grid_file,
     references_file,
     urls_file,
     write_features,
     write_tables,
 )
 from jaxcap.data.dataset import SPLITS
+from jaxcap.data.grid_writing import project_grid, write_grids
 from jaxcap.data.projection import check_components, fit_projection
 from jaxcap.files import AnyPath
 from jaxcap.files.json import write_json
 from jaxcap.files.lock import FolderLock
 from jaxcap.files.whole import writing
-from jaxcap.preparing.features import ImageEncoder, encode_images, retry_unreadable
+from jaxcap.preparing.features import (
+    ImageEncoder,
+    encode_images,
+    grid_shape,
+    retry_unreadable,
+)
 from jaxcap.preparing.plan import Plan
 from jaxcap.preparing.store import FeatureStore
 
 REPORT_FILE = "report.json"
 _CHUNK_ROWS = 1024
+_CHUNK_GRIDS = 32
 
 
 @dataclass(frozen=True)
@@ -50,12 +59,14 @@ class Prepared:
         plan: plan of its contents, without unreadable images.
         unreadable: images left out as unreadable, with the reason.
         variance: the share of the variance that PCA kept; None without PCA.
+        grid_variance: likewise of the places of the grids.
     """
 
     folder: Path
     plan: Plan
     unreadable: dict[str, str]
     variance: float | None
+    grid_variance: float | None = None
 
 
 class Preparation:
@@ -72,7 +83,8 @@ class Preparation:
 
     Raises:
         FileExistsError: the output exists, and may not be replaced.
-        ValueError: there are too few images for PCA.
+        ValueError: there are too few images for PCA, or the encoder has no grid and one is to be
+            written.
         BlockingIOError: another process prepares the same output; the message names it.
         OSError: the folder cannot be written.
     """
@@ -81,8 +93,13 @@ class Preparation:
         config = plan.config
         self._output = Path(config.output).resolve()
         check_output(self._output, overwrite=config.overwrite)
+        num_train = len(plan.of_split("train"))
         if config.pca is not None:
-            check_components(config.pca, len(plan.of_split("train")), encoder.feature_dim)
+            check_components(config.pca, num_train, encoder.feature_dim)
+        self._grid_shape = grid_shape(encoder) if config.grid else None
+        if config.grid_pca is not None and self._grid_shape is not None:
+            places, width = self._grid_shape
+            check_components(config.grid_pca, num_train * places, width, "grid_pca")
         self._plan, self._encoder = plan, encoder
         self._partial = self._output.with_name(f".{self._output.name}.partial")
         images = [(image.name, image.path.stat().st_size) for image in plan.images]
@@ -95,6 +112,7 @@ class Preparation:
                     encoder.feature_dim,
                     config.batch_size,
                     {"encoder": encoder.describe()},
+                    self._grid_shape,
                 )
             retry_unreadable([image.path for image in plan.images], encoder, self.store)
             self._held = stack.pop_all()
@@ -138,18 +156,23 @@ class Preparation:
         # HDF5 may notice a full disk only on closing a file.
         with self._writing(RuntimeError):
             made.mkdir()
-            variance = self._write(made, plan)
-            write_json(made / REPORT_FILE, _report(plan, names, variance))
+            grid, grid_variance = self._write_grids(made, plan)
+            variance = self._write(made, plan, grid)
+            report = _report(plan, names, variance)
+            if grid is not None:
+                report |= {"grid": grid, "grid_pca_variance": grid_variance}
+            write_json(made / REPORT_FILE, report)
         check_output(self._output, overwrite=plan.config.overwrite)
         with self._writing():
             _put_in_place(made, self._output)
         self.store.close()
         self._held.close()
         shutil.rmtree(self._partial, ignore_errors=True)
-        return Prepared(self._output, plan, names, variance)
+        return Prepared(self._output, plan, names, variance, grid_variance)
 
-    def _write(self, folder: Path, plan: Plan) -> float | None:
-        chunks = {split: self._chunks(split) for split in SPLITS}
+    def _write(self, folder: Path, plan: Plan, grid: Mapping[str, Any] | None) -> float | None:
+        features = self.store.features
+        chunks = {split: _Chunks(features, self._rows(split), _CHUNK_ROWS) for split in SPLITS}
         width = self._encoder.feature_dim
         for split in SPLITS:
             shape = (len(plan.of_split(split)), width)
@@ -170,31 +193,56 @@ class Preparation:
             about={
                 "encoder": self._encoder.describe(),
                 "pca": projection and projection.describe(),
+                "grid": grid,
                 "tokenizer": plan.config.tokenizer,
                 "image_ids": True,
             },
         )
         return variance
 
-    def _chunks(self, split: str) -> "_Chunks":
+    def _write_grids(self, folder: Path, plan: Plan) -> tuple[dict[str, Any] | None, float | None]:
+        """Write the grids, if any; return their description and the share of the variance kept."""
+        grids, components = self.store.grids, plan.config.grid_pca
+        if grids is None or self._grid_shape is None:
+            return None, None
+        chunks = {split: _Chunks(grids, self._rows(split), _CHUNK_GRIDS) for split in SPLITS}
+        (places, width), projection, variance = self._grid_shape, None, None
+        if components is not None:
+            projection, variance = fit_projection(
+                lambda: (c.reshape(-1, width).astype(np.float32) for c in chunks["train"]),
+                components,
+                "grid_pca",
+            )
+            projection.save(folder / GRID_PCA_FILE)
+            width = components
+        for split in SPLITS:
+            shape = (len(chunks[split].rows), places, width)
+            projected = (project_grid(chunk, projection) for chunk in chunks[split])
+            write_grids(folder / grid_file(split), shape, projected)
+        pca = projection and projection.describe()
+        return {"places": places, "width": width, "pca": pca}, variance
+
+    def _rows(self, split: str) -> np.ndarray:
+        """Rows of the readable images of a split."""
         rows = [
             row
             for row, image in enumerate(self._plan.images)
             if image.split == split and row not in self.store.unreadable
         ]
-        return _Chunks(self.store.features, np.array(rows, np.int64))
+        return np.array(rows, np.int64)
 
 
 @dataclass(frozen=True)
-class _Chunks(Iterable[Float[np.ndarray, "n D"]]):
-    """Some rows of features larger than memory, chunk by chunk."""
+class _Chunks(Iterable[Float[np.ndarray, "n ..."]]):
+    """Some rows of an array larger than memory, `size` at a time."""
 
-    features: np.ndarray
+    array: np.ndarray
     rows: np.ndarray
+    size: int
 
-    def __iter__(self) -> Iterator[Float[np.ndarray, "n D"]]:
-        for start in range(0, len(self.rows), _CHUNK_ROWS):
-            yield self.features[self.rows[start : start + _CHUNK_ROWS]]
+    def __iter__(self) -> Iterator[Float[np.ndarray, "n ..."]]:
+        for start in range(0, len(self.rows), self.size):
+            yield self.array[self.rows[start : start + self.size]]
 
 
 def check_output(output: AnyPath, *, overwrite: bool) -> None:
@@ -209,8 +257,9 @@ def check_output(output: AnyPath, *, overwrite: bool) -> None:
     if not output.is_dir():
         raise FileExistsError(f"{output}: is a file; give a folder as `output`")
     ours = {CAPTIONS_FILE, VOCABULARY_FILE, DATASET_FILE, PCA_FILE, REPORT_FILE, ".DS_Store"}
+    ours.add(GRID_PCA_FILE)
     for split in SPLITS:
-        ours |= {features_file(split, True), features_file(split, False)}
+        ours |= {features_file(split, True), features_file(split, False), grid_file(split)}
         ours |= {urls_file(split), references_file(split)}
     foreign = sorted({path.name for path in output.iterdir()} - ours)
     if foreign:

@@ -98,7 +98,7 @@ class Encoder:
         if not images:
             raise ValueError("`images` is empty, expected one picture or more")
         if grid and not self.grid_cells:
-            raise ValueError(f"{self.name} has no spatial grid; use {DEFAULT_ENCODER} for one")
+            raise ValueError(without_grid(self.name))
         parts = []
         for start in range(0, len(images), batch_size):
             batch = [self.prepare(image) for image in images[start : start + batch_size]]
@@ -145,6 +145,17 @@ def _encode(
     if name in _VGG16:
         return vgg16.fc7(params, pixels), None
     return tuple(efficientnet.features(params, pixels))
+
+
+def without_grid(name: str) -> str:
+    """Say that an encoder has no grid, for the message of an error."""
+    return f"{name} has no spatial grid; use {' or '.join(_LITE0)} for one"
+
+
+def check_grid_of(name: str) -> None:
+    """Raise a ValueError if the encoder of that name has no grid, before it is loaded."""
+    if name in _VGG16:
+        raise ValueError(f"`encoder` {without_grid(name)}")
 
 
 def load_encoder(name: str = DEFAULT_ENCODER, weights: AnyPath | None = None) -> Encoder:

@@ -106,7 +106,7 @@ def test_features_are_read_in_chunks_into_the_array_itself(tmp_path, monkeypatch
     features[0, 0] = np.finfo(np.float32).max
     write_features(tmp_path / "a.h5", (100, 33), [features[:50], features[50:]])
     buffers, aligned = [], hdf5._aligned
-    keep = lambda shape: buffers.append(aligned(shape)) or buffers[-1]  # noqa: E731
+    keep = lambda *kind: buffers.append(aligned(*kind)) or buffers[-1]  # noqa: E731
     monkeypatch.setattr(hdf5, "_aligned", keep)
     with hdf5.open_hdf5(tmp_path / "a.h5") as file:
         dataset = hdf5.find_dataset(file, "features", ndim=2, kind="floats")
@@ -157,6 +157,7 @@ IDENTITY = {
     "pca": None,
     "vocabulary_size": 12,
     "vocabulary_digest": VOCABULARY.digest,
+    "grid": None,
 }
 
 

@@ -10,12 +10,13 @@ from jaxcap.preparing.store import FeatureStore
 IMAGES = [(f"{i}.jpg", 100 + i) for i in range(7)]
 
 
-def store_of(folder, batches=(), images=IMAGES, version=1):
+def store_of(folder, batches=(), images=IMAGES, version=1, grid=None):
     """A store of batches of two, of which some are written, each row with its number."""
-    store = FeatureStore(folder / "store", images, 3, 2, {"encoder": version})
+    store = FeatureStore(folder / "store", images, 3, 2, {"encoder": version}, grid)
     for batch in batches:
         rows = np.array(store.rows(batch), np.float32)
-        store.write(batch, np.repeat(rows[:, None], 3, axis=1), {})
+        grids = grid and np.broadcast_to(rows[:, None, None], (len(rows), *grid))
+        store.write(batch, np.repeat(rows[:, None], 3, axis=1), {}, grids)
     return store
 
 
@@ -42,6 +43,23 @@ def test_a_store_goes_on_where_it_was(tmp_path):
         other = store_of(tmp_path, images=images, version=2)
         assert (other.num_done, other.begun_again) == (0, True)
     assert not store_of(tmp_path, images=images, version=2).begun_again
+
+
+def test_a_batch_is_done_only_with_its_grids(tmp_path):
+    store_of(tmp_path, [0, 1]).close()
+    store = store_of(tmp_path, [0, 3], grid=(2, 5))
+    assert store.begun_again and (store.grids.shape, store.grids.dtype) == ((7, 2, 5), np.float16)
+    store.close()
+    path = tmp_path / "store" / "grids.npy"
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    assert list(store_of(tmp_path, grid=(2, 5)).pending()) == [1, 2, 3]
+    assert store_of(tmp_path, [1, 3], grid=(2, 5)).grids[:, 1, 4].tolist() == [0, 1, 2, 3, 0, 0, 6]
+    path.unlink()
+    assert store_of(tmp_path, grid=(2, 5)).num_done == 0
+    for other in ((2, 4), None):
+        assert store_of(tmp_path, grid=other).begun_again
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])
