@@ -66,6 +66,7 @@ def test_stopped_by_signals_and_resumed_equals_never_stopped(tiny_dir, tmp_path)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     flags = [f"--data_dir={tiny_dir}", "--num_epochs=100", "--order=shuffle", "--save_every=50"]
     flags += [*SMALL, "--dropout=0.1", "--log_every=1"]
+    flags += ["--scheduled_sampling=inverse_sigmoid", "--sampling_rate=0.5"]
     assert call("train", *flags, f"--checkpoint_dir={whole}")[0] == 0
 
     flags.append(f"--checkpoint_dir={cut}")
@@ -88,6 +89,8 @@ def test_stopped_by_signals_and_resumed_equals_never_stopped(tiny_dir, tmp_path)
     assert f"resumed {cut} at iteration {iteration}" in out
     histories = [[row["loss"] for row in read_metrics(folder)] for folder in (whole, cut)]
     assert histories[0] == histories[1]
+    training = Checkpoints(cut).load_info(500).training
+    assert (training.scheduled_sampling, training.sampling_rate) == ("inverse_sigmoid", 0.5)
     first, second = (Checkpoints(folder).load_params(500)[0] for folder in (whole, cut))
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])

@@ -14,7 +14,14 @@ from jaxcap.data.batches import ORDERS
 from jaxcap.data.dataset import Dataset
 from jaxcap.data.seeds import split_seed
 from jaxcap.datasets import Placement, load_data
-from jaxcap.learning.config import MEASURES, OBJECTIVES, SCHEDULES, OptimiserConfig, TrainingConfig
+from jaxcap.learning.config import (
+    MEASURES,
+    OBJECTIVES,
+    SAMPLING_SCHEDULES,
+    SCHEDULES,
+    OptimiserConfig,
+    TrainingConfig,
+)
 from jaxcap.learning.run import Run, open_run
 from jaxcap.learning.sharding import make_layout
 from jaxcap.learning.start import Start
@@ -104,6 +111,16 @@ ATTENTION_PENALTY = flags.DEFINE_float(
     0.0,
     "Factor on the doubly stochastic penalty, for places that no word attends to.",
     lower_bound=0.0,
+)
+SCHEDULED_SAMPLING = flags.DEFINE_enum(
+    "scheduled_sampling",
+    None,
+    SAMPLING_SCHEDULES,
+    "Let the captioner read words that it drew itself in place of those of the captions, at a rate "
+    "that grows from 0 to --sampling_rate over the run: by this function.",
+)
+SAMPLING_RATE = flags.DEFINE_float(
+    "sampling_rate", 0.25, "Rate of own words at the end of --scheduled_sampling.", 0.0, 1.0
 )
 MATMUL_PRECISION = flags.DEFINE_enum(
     "matmul_precision",
@@ -230,6 +247,8 @@ def _training() -> TrainingConfig:
         samples=SAMPLES.value,
         label_smoothing=LABEL_SMOOTHING.value,
         attention_penalty=ATTENTION_PENALTY.value,
+        scheduled_sampling=SCHEDULED_SAMPLING.value,
+        sampling_rate=SAMPLING_RATE.value,
         matmul_precision=MATMUL_PRECISION.value,
         remat=REMAT.value,
         val_captions=VAL_CAPTIONS.value,

@@ -43,6 +43,9 @@ class Batch(NamedTuple):
     """Factors on the losses of the captions; None for 1."""
     rows: Int[Array, " N"] | None = None
     """The row of `image` of each caption; None if caption n is of image n."""
+    inputs: Int[Array, "N _"] | None = None
+    """The L - 1 words that are read, where they are not those of the captions, `captions[:, :-1]`;
+    see `jaxcap.learning.scheduled_sampling`."""
 
 
 def gather(data: CaptionSet, rows: Int[Array, " N"]) -> Batch:

@@ -181,8 +181,8 @@ class RunInfo:
             for field in dataclasses.fields(self.training)
             if field.name not in ("num_epochs", "patience", "optimiser")
         }
-        # A cosine that is to end elsewhere was another cosine from the start.
-        if self.training.optimiser.lr_schedule == "cosine":
+        # What is to end elsewhere was another schedule from the start.
+        if self.training.optimiser.lr_schedule == "cosine" or self.training.scheduled_sampling:
             training["num_epochs"] = self.training.num_epochs
         return {
             **self.model.to_json(),

@@ -12,6 +12,7 @@ OBJECTIVES = ("likelihood", "cider")
 MEASURES = ("loss", "cider")
 """Validation metrics that can rank checkpoints."""
 SCHEDULES = ("exponential", "cosine")
+SAMPLING_SCHEDULES = ("linear", "exponential", "inverse_sigmoid")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class TrainingConfig:
         label_smoothing: probability spread over all words; off in validation.
         attention_penalty: factor on the doubly stochastic penalty of captioners that attend; see
             `jaxcap.nn.regularisation`.
+        scheduled_sampling: how the rate at which the captioner reads its own words grows over the
+            run; None for the words of the captions alone. See
+            `jaxcap.learning.scheduled_sampling`.
+        sampling_rate: that rate at the end of the run.
         matmul_precision: of matrix products in training; see `jaxcap.nn.products`.
         remat: keep less memory for the backward pass and compute more; for long captions.
         val_captions: validation captions that the loss is measured on after every epoch.
@@ -80,6 +85,8 @@ class TrainingConfig:
     samples: int = 5
     label_smoothing: float = 0.0
     attention_penalty: float = 0.0
+    scheduled_sampling: str | None = None
+    sampling_rate: float = 0.25
     matmul_precision: str = "float32"
     remat: bool = False
     val_captions: int = 1000
@@ -93,6 +100,9 @@ class TrainingConfig:
             _check(self, name, getattr(self, name) >= 1, "at least 1")
         _check(self, "label_smoothing", 0 <= self.label_smoothing < 1, "at least 0 and below 1")
         _check(self, "attention_penalty", self.attention_penalty >= 0, "at least 0")
+        _check(self, "sampling_rate", 0 <= self.sampling_rate < 1, "at least 0 and below 1")
+        if self.scheduled_sampling is not None:
+            _check_choice(self, "scheduled_sampling", SAMPLING_SCHEDULES)
         _check(self, "val_images", self.val_images >= 0, "at least 0")
         _check(self, "patience", self.patience is None or self.patience >= 1, "at least 1")
         _check_choice(self, "order", ORDERS)
@@ -123,6 +133,11 @@ class TrainingConfig:
             raise ValueError(
                 "`objective=cider` weighs captions by their rewards, which a penalty on their maps "
                 "is not for: leave out `attention_penalty`"
+            )
+        if self.scheduled_sampling:
+            raise ValueError(
+                "`objective=cider` learns from captions that are the captioner's own throughout: "
+                "leave out `scheduled_sampling`"
             )
 
     def steps_per_epoch(self, num_captions: int) -> int:

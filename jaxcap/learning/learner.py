@@ -14,6 +14,7 @@ from jaxcap.learning.config import TrainingConfig
 from jaxcap.learning.objective import Likelihood
 from jaxcap.learning.optimiser import Hyper, make_optimiser
 from jaxcap.learning.reward import CiderD, CiderReward
+from jaxcap.learning.scheduled_sampling import sampling_schedule
 from jaxcap.learning.step import Loss, TrainState, init_state
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.parameters import Params
@@ -48,10 +49,11 @@ def make_learner(
         params: parameters to start from; drawn from `key` if left out.
     """
     hyper = hyper or Hyper.of(model, training)
+    steps_per_epoch = training.steps_per_epoch(data.train.num_captions)
     optimiser = make_optimiser(
         training.optimiser,
         hyper,
-        steps_per_epoch=training.steps_per_epoch(data.train.num_captions),
+        steps_per_epoch=steps_per_epoch,
         num_epochs=training.num_epochs,
     )
     # Its dropout is in `hyper`, so that the program does not depend on it.
@@ -62,6 +64,10 @@ def make_learner(
         )
     else:
         loss = Likelihood(model, hyper.regularisation)
+        if training.scheduled_sampling and hyper.sampling_rate is not None:
+            num_steps, rate = training.num_epochs * steps_per_epoch, float(hyper.sampling_rate)
+            schedule = sampling_schedule(training.scheduled_sampling, rate, num_steps)
+            loss = replace(loss, sampling=schedule)
     return Learner(init_state(key, model, optimiser, params), loss, optimiser)
 
 

@@ -221,7 +221,8 @@ def fit(
             members, stacked by `jaxcap.learning.sweep.stack` together with loss and optimiser.
         loss: what is minimised: `Likelihood`, `CiderReward`, or a function of yours,
             `loss(params, batch, key) -> ()`. With `order="buckets"` it is given captions without
-            columns that are padding alone. One with a method `compile_steps` makes its own steps.
+            columns that are padding alone. Of one with a method `at(step)` that is called for the
+            loss of each step. One with a method `compile_steps` makes its own steps.
         optimiser: any of Optax's.
         train: captions to train on. Where they are laid out over devices, `state` is too.
         training: how long, and how minibatches are drawn; `batch_size`, `num_epochs`, `order`,

@@ -29,6 +29,7 @@ class Hyper(NamedTuple):
     label_smoothing: Number | None = None
     dropout: Number | None = None
     attention_penalty: Number | None = None
+    sampling_rate: Number | None = None
 
     @classmethod
     def of(cls, model: CaptionerConfig, training: TrainingConfig) -> "Hyper":
@@ -51,6 +52,7 @@ class Hyper(NamedTuple):
             label_smoothing=training.label_smoothing or None,
             dropout=model.dropout or None,
             attention_penalty=training.attention_penalty or None,
+            sampling_rate=training.sampling_rate if training.scheduled_sampling else None,
         )
 
     @property

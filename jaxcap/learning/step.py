@@ -18,6 +18,13 @@ Loss = Callable[[Params, Batch, Array], Array]
 and a `jax.random` key for what is random in it."""
 
 
+def at_step(loss: Loss, step: Int[Array, ""]) -> Loss:
+    """Give what is minimised at a step: of a loss with a method `at(step)` what that returns."""
+    # `jit` takes the functions among losses wrapped in a `Partial`.
+    at = getattr(getattr(loss, "func", loss), "at", None)
+    return loss if at is None else at(step)
+
+
 class TrainState(NamedTuple):
     """Everything that training changes or draws from, as one pytree."""
 
@@ -54,7 +61,7 @@ def train_step(
     Args:
         state: state before the step.
         batch: N images with captions.
-        loss: what is minimised.
+        loss: what is minimised, at this step.
         optimiser: any of Optax's.
         axis: `batch` is a part of the minibatch; the others are along this axis of a mesh.
 
@@ -64,7 +71,7 @@ def train_step(
     key = step_key(state)
     if axis is not None:
         key = jax.random.fold_in(key, lax.axis_index(axis))
-    value, grads = jax.value_and_grad(loss)(state.params, batch, key)
+    value, grads = jax.value_and_grad(at_step(loss, state.step))(state.params, batch, key)
     if axis is not None:
         value, grads = lax.pmean((value, grads), axis)
     updates, opt_state = optimiser.update(grads, state.opt_state, state.params)

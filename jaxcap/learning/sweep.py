@@ -127,6 +127,8 @@ def make_learners(
         raise ValueError(
             "`lr_schedule=cosine` has no lr_decay: sweep it with `lr_schedule=exponential`"
         )
+    if training.scheduled_sampling is None and "sampling_rate" in dict(members[0].values):
+        raise ValueError("a sweep of sampling_rate needs `scheduled_sampling`: give it, too")
     configs = [member.configure(model, training) for member in members]
     hypers = _with_the_same_terms([Hyper.of(*config) for config in configs])
     keys = [split_seed(member.seed).state_key for member in members]

@@ -193,7 +193,8 @@ def caption_loss(
         config: shape of the captioner.
         batch: images of the dtype of the parameters; captions, word ids in [0, V), `<START> ...
             <END>` padded with `<NULL>`, 0; and weights of the captions. All columns except the last
-            are inputs, and all except the first are targets. Padding adds no loss and no gradient.
+            are inputs unless `inputs` are given, and all except the first are targets. Padding adds
+            no loss and no gradient.
         key: a `jax.random` key turns on dropout; None is inference.
         regularisation: dropout and label smoothing; by default only the dropout of `config`.
         plan: how to compute. `widths` is not used here; a train step cuts `batch` by it.
@@ -212,7 +213,8 @@ def caption_loss(
     """
     dropout, smoothing, attention = regularisation or config.regularisation
     captions, num = batch.captions.T, len(batch.captions)
-    words, following = captions[:-1], captions[1:].ravel()
+    words = captions[:-1] if batch.inputs is None else batch.inputs.T
+    following = captions[1:].ravel()
     counts = captions[1:] != 0 if config.attention else None
     h, seen = _hidden_states(params, config, batch, words, key, dropout, plan, counts)
     # As rows, since XLA transposes the operands of a product over both time and batch.

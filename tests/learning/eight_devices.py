@@ -24,7 +24,6 @@ from jaxcap.learning.metrics import read_metrics
 from jaxcap.learning.sharding import Layout, make_layout, put
 from jaxcap.learning.step import step_key
 from jaxcap.learning.validation import Validator
-from jaxcap.nn.captioner import caption_loss
 from jaxcap.nn.config import CaptionerConfig
 
 KEY = jax.random.key(0)
@@ -191,19 +190,22 @@ def test_checkpoints_are_restored_under_another_device_count(folder, tmp_path):
 
 
 @pytest.mark.nightly
-def test_each_part_draws_its_own_dropout(folder):
-    """Eight times the same caption: the loss is the mean over eight masks."""
-    model, layout = replace(MODEL, dropout=0.5), make_layout(TRAINING)
-    captions, features = np.array([[1, 5, 6, 2]], np.int32), np.ones((1, 6), np.float32)
+@pytest.mark.parametrize(("vocab", "dropout", "sampling"), [(1, 0.5, None), (2, 0.0, 0.9)])
+def test_each_part_draws_its_own_dropout_or_words(folder, vocab, dropout, sampling):
+    """Eight times the same caption: the loss is the mean over the draws of all parts."""
+    layout = make_layout(TRAINING, vocab_shards=vocab)
+    captions, features = np.array([[1, 5, 6, 7, 2]], np.int32), np.ones((1, 6), np.float32)
     data = CaptionSet(captions, np.zeros(1, np.int32), Image(features))
     data = jax.tree.map(lambda x: put(np.repeat(x, 8, axis=0), layout.rows), data)
-    batch = Batch(as_image(features), jnp.asarray(captions))
-    state, *learner = placed(None, load(folder, None), model)
-    keys = [jax.random.fold_in(step_key(state), part) for part in range(8)]
-    expected = [float(caption_loss(state.params, model, batch, key).per_caption) for key in keys]
-    assert len(set(expected)) == 8
+    state, loss, optimiser = placed(None, load(folder, None), replace(MODEL, dropout=dropout))
+    loss, parts = replace(loss, sampling=sampling), layout.batch_shards
+    batch = Batch(as_image(features), jnp.asarray(captions)[np.zeros(8 // parts, int)])
+    batch = batch._replace(image=batch.image.at(np.zeros(8 // parts, int)))
+    keys = [jax.random.fold_in(step_key(state), part) for part in range(parts)]
+    expected = [float(loss(state.params, batch, key)) for key in keys]
+    assert len(set(expected)) == parts
     state, call = layout.place(state), Call(1, 8, batch_size=8, layout=layout)
-    _, result = compile_steps(state, data, *learner, call)(state, data)
+    _, result = compile_steps(state, data, loss, optimiser, call)(state, data)
     np.testing.assert_allclose(result.losses, [np.mean(expected)], rtol=1e-6)
 
 

@@ -17,7 +17,7 @@ from jaxcap.learning import loop
 from jaxcap.learning.config import OptimiserConfig, TrainingConfig
 from jaxcap.learning.learner import make_learner
 from jaxcap.learning.loop import Call, compile_steps, fit
-from jaxcap.learning.objective import Likelihood, cut_to_fit
+from jaxcap.learning.objective import CutToFit, Likelihood
 from jaxcap.learning.optimiser import Hyper, make_optimiser
 from jaxcap.learning.step import init_state, train_step
 from jaxcap.learning.validation import Validator, mean_loss
@@ -88,6 +88,25 @@ def test_your_own_loss_and_any_optimiser(tiny, info):
     assert found[0][-1] < found[0][0] - 0.5
 
 
+class Counted:
+    """A loss that is the number of the step."""
+
+    def __init__(self, step=-1.0):
+        self.step = step
+
+    def at(self, step):
+        return Counted(step.astype(jnp.float32))
+
+    def __call__(self, params, batch, key):
+        return self.step + 0 * params["b"].sum()
+
+
+def test_a_loss_may_change_with_the_step(tiny, info):
+    state = init_state(KEY, info.model, optax.sgd(0.0))
+    progress = fit(state, Counted(), optax.sgd(0.0), tiny.train, info.training)
+    assert np.concatenate([p.losses for p in progress]).tolist() == list(range(20))
+
+
 def drawn(params, batch, key):
     return jax.random.uniform(key) + 0 * params["b"].sum()
 
@@ -109,7 +128,8 @@ def test_hyperparameters_are_arguments_of_the_program(tiny, info):
         optimiser = make_optimiser(OptimiserConfig(), hyper, steps_per_epoch=5)
         state = init_state(KEY, info.model, optimiser)
         call = Call(count=1, num_captions=40, batch_size=8)
-        learner = loop.as_pytree((Likelihood(info.model, hyper.regularisation), optimiser))
+        loss = Likelihood(info.model, hyper.regularisation, sampling=hyper.sampling_rate)
+        learner = loop.as_pytree((loss, optimiser))
         return loop._train_steps.lower(state, data, *learner, call=call).as_text()
 
     plain = program()
@@ -124,7 +144,7 @@ def test_hyperparameters_are_arguments_of_the_program(tiny, info):
 def test_cutting_captions_to_a_width_that_holds_them_changes_nothing(info):
     loss = Likelihood(changed(info, model={"dropout": 0.0}).model)
     params = init_state(KEY, info.model, optax.identity()).params
-    plain, cut = (jax.jit(jax.value_and_grad(f)) for f in (loss, cut_to_fit(loss, (3, 5, 7, 9))))
+    plain, cut = (jax.jit(jax.value_and_grad(f)) for f in (loss, CutToFit(loss, (3, 5, 7, 9))))
     for longest in (2, 5, 6, 9):
         rng = np.random.default_rng(longest)
         captions = rng.integers(1, 12, (8, 9))
@@ -177,6 +197,9 @@ REWARDED = {"objective": "cider", "order": "replacement"}
         (TrainingConfig, {"label_smoothing": 1.0}, "must be at least 0 and below 1, got 1.0"),
         (TrainingConfig, {"attention_penalty": -1.0}, "must be at least 0, got -1.0"),
         (TrainingConfig, {**REWARDED, "attention_penalty": 1.0}, "leave out `attention_penalty`"),
+        (TrainingConfig, {"sampling_rate": 1.0}, "at least 0 and below 1, got 1.0"),
+        (TrainingConfig, {"scheduled_sampling": "cosine"}, "must be one of linear, .*got cosine"),
+        (TrainingConfig, {**REWARDED, "scheduled_sampling": "linear"}, "`scheduled_sampling`$"),
         (TrainingConfig, {"val_images": -1}, "`val_images` must be at least 0, got -1"),
         (TrainingConfig, {"patience": 0}, "`patience` must be at least 1, got 0"),
         (TrainingConfig, {"best_by": "bleu"}, "`best_by` must be one of loss, cider, got bleu"),

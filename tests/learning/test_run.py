@@ -38,7 +38,12 @@ def folder(first, tmp_path):
 REWARDED = {"objective": "cider", "order": "replacement", "samples": 4}
 SETTINGS = {
     "shuffle, cider is the best": {"val_images": 5, "best_by": "cider"},
-    "buckets, rnn": {"order": "buckets", "model": {"cell": "rnn", "dropout": 0.0}},
+    "buckets, rnn": {
+        "order": "buckets",
+        "model": {"cell": "rnn", "dropout": 0.0},
+        "scheduled_sampling": "exponential",
+        "sampling_rate": 0.9,
+    },
     "objective cider": REWARDED,
     "replacement, GRU": {"order": "replacement", "model": {"cell": "flax.linen.GRUCell"}},
 }
@@ -153,6 +158,7 @@ def test_a_folder_with_a_run_or_of_your_own_is_not_overwritten(tiny, info, folde
     [
         ({}, {"resume": True}, "iteration 20 of 20, nothing is left.*`num_epochs`"),
         ({"seed": 7}, {"resume": True}, "seed 0, now it is 7"),
+        ({"sampling_rate": 0.5}, {"resume": True}, "sampling_rate 0.25, now it is 0.5"),
         ({"model": {"cell": "rnn"}}, {"resume": True}, "cell lstm, now it is rnn"),
         ({}, {"resume": True, "overwrite": True}, "`resume` keeps the run that `overwrite`"),
         (REWARDED, {"overwrite": True}, "fine-tunes a captioner .* `init_from`"),

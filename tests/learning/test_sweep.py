@@ -44,9 +44,16 @@ REGULARISED = [
     for seed, values in ((0, (0.0, 0.0, 0.3)), (1, (0.1, 0.2, 0.0)))
 ]
 SOFT, TOP_DOWN = (
-    {"model": {"dropout": 0.0, "attention": kind, "grid_dim": 5}} for kind in ATTENTIONS
+    {
+        "model": {"dropout": 0.0, "attention": kind, "grid_dim": 5},
+        "scheduled_sampling": "inverse_sigmoid",
+    }
+    for kind in ATTENTIONS
 )
-PENALTIES = members({"attention_penalty": (0.0, 0.5)}, 0, 1)
+OF_ATTENDING = [
+    Member(seed, tuple(zip(SWEPT[6:], values, strict=True)))
+    for seed, values in ((0, (0.0, 0.5)), (1, (0.5, 0.0)))
+]
 RATES = members({"learning_rate": (1e-3, 1e-2)}, 0, 1)
 
 
@@ -75,8 +82,8 @@ def stopped_at_once(folder, info, data, found, **start):
         (REGULARISED, {"optimiser": OptimiserConfig(lr_schedule="cosine")}, False),
         # At full width, where a run alone cuts its captions.
         (members({}, 0, 2), {"order": "buckets"}, True),
-        (PENALTIES, SOFT, True),
-        (PENALTIES, TOP_DOWN, True),
+        (OF_ATTENDING, SOFT, True),
+        (OF_ATTENDING, TOP_DOWN, True),
     ],
     ids=["the optimiser's", "under vmap", "the loss's", "buckets under vmap", *ATTENTIONS],
 )
@@ -258,6 +265,7 @@ COSINE = {"optimiser": OptimiserConfig(lr_schedule="cosine")}
         (["dropout=0.5"], CIDER, "one captioner at a time"),
         (["lr_decay=0.5"], COSINE, "no lr_decay"),
         (["attention_penalty=0,1"], {}, "`attention_penalty=1.0` needs .* give `attention`"),
+        (["sampling_rate=0,0.5"], {}, "needs `scheduled_sampling`"),
     ],
 )
 def test_what_cannot_be_swept_is_said(tiny, info, texts, training, message):
