@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 import signal
 
+import h5py
 import numpy as np
 import pytest
 from command_calls import ROOT, assert_fails, call, call_anew, start
@@ -11,9 +13,11 @@ from PIL import Image
 from tiny_data import tiny_splits
 
 from jaxcap.data.coco import write_coco
+from jaxcap.datasets import Placement, load_data
 from jaxcap.learning.checkpoints import Checkpoints
 from jaxcap.learning.metrics import read_metrics
 from jaxcap.text.vocabulary import Vocabulary
+from jaxcap.trained import load_captioner
 
 SMALL = ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8", "--log_every=2"]
 
@@ -164,6 +168,39 @@ def test_bad_input_is_one_sentence(trained, tiny_dir, tmp_path):
     assert Checkpoints(tmp_path / "run").steps == [0]
     code, _, err = call("train", new, "--hiden_dim=3")
     assert code == 1 and "hiden_dim" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("kind", [pytest.param("soft", marks=pytest.mark.nightly), "topdown"])
+def test_one_that_attends_learns_by_likelihood_and_then_by_cider(tiny_dir, tmp_path, kind):
+    data = shutil.copytree(tiny_dir, tmp_path / "data")
+    for split in ("train", "val"):
+        with h5py.File(data / f"{split}2014_grid.h5", "w") as file:
+            file["grid"] = np.random.default_rng(0).standard_normal((10, 4, 5)).astype(np.float16)
+    flags = [f"--data_dir={data}", *SMALL, "--num_epochs=1"]
+    attend = [*flags, f"--attention={kind}", f"--checkpoint_dir={tmp_path / 'first'}"]
+    regularised = ["--attention_penalty=0.5", "--label_smoothing=0.1", "--dropout=0.1"]
+    result = call("train", *attend, *regularised, "--scheduled_sampling=linear")
+    assert (result[0], result[2]) == (0, "")
+    first = load_captioner(tmp_path / "first")
+    training = first.info.training
+    assert (first.info.model.attention, training.attention_penalty) == (kind, 0.5)
+    refused = [*flags, "--attention_penalty=0.5", f"--checkpoint_dir={tmp_path / 'new'}"]
+    assert_fails(call("train", *refused), "--attention_penalty=0.5 needs", "give --attention")
+
+    reward = ["--objective=cider", "--samples=4", f"--init_from={tmp_path / 'first'}"]
+    second = f"--checkpoint_dir={tmp_path / 'second'}"
+    assert_fails(call("train", *flags, *reward, second), "give the same", "--attention")
+    result = call("train", *attend, *reward, second)
+    assert (result[0], result[2]) == (0, "")
+    result = call("export", f"--checkpoint={tmp_path / 'second'}", f"--output={tmp_path / 'third'}")
+    assert (result[0], result[2]) == (0, "")
+    last, shared = load_captioner(tmp_path / "second"), load_captioner(tmp_path / "third")
+    assert shared.info.model == last.info.model
+    before, after = first.captioner.params, last.captioner.params
+    for name in ("W_grid", "W_score", "W_vocab"):
+        assert (before[name] != after[name]).any()
+    image = load_data(data, placement=Placement(["val"], grids=True)).val.images
+    assert len(shared.captioner.decode(image)) == 10
 
 
 def test_train_stops_early_by_cider(tiny_dir, tmp_path):
