@@ -37,7 +37,7 @@ def sampling_schedule(
 
     >>> schedule = sampling_schedule("inverse_sigmoid", 0.25, 1000)
     >>> [round(float(schedule(step)), 3) for step in (0, 500, 900, 1000)]
-    [0.004, 0.035, 0.172, 0.25]
+    [0.004, 0.037, 0.178, 0.25]
 
     Args:
         kind: one of `jaxcap.learning.config.SAMPLING_SCHEDULES`.
