@@ -2,19 +2,22 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, UInt8
 from PIL import Image
 
-from jaxcap.data.coco_writing import PCA_FILE
+from jaxcap.data.coco_writing import GRID_PCA_FILE, PCA_FILE
+from jaxcap.data.grid_writing import project_grid, round_grid
+from jaxcap.data.image import Image as EncodedImage
 from jaxcap.data.projection import Projection
 from jaxcap.decoding.captions import Caption
 from jaxcap.files import AnyPath
@@ -65,15 +68,19 @@ class OpenedPhoto(NamedTuple):
 
 @dataclass(frozen=True)
 class PhotoEncoder:
-    """The encoder of the features that a captioner was trained on.
+    """The encoder of the features, and perhaps grids, that a captioner was trained on.
 
     Attributes:
         network: the encoder.
         projection: the PCA that reduces its features; None for none.
+        grid: whether to give grids too.
+        grid_projection: the PCA that reduces the vectors of the grids; None for none.
     """
 
     network: Encoder
     projection: Projection | None
+    grid: bool = False
+    grid_projection: Projection | None = None
 
     @classmethod
     def load(
@@ -89,9 +96,9 @@ class PhotoEncoder:
             weights: file of the encoder's weights, if they do not ship with jaxcap.
 
         Raises:
-            FileNotFoundError: the projection of the run is missing.
+            FileNotFoundError: a projection of the run is missing.
             ValueError: the checkpoint does not record its encoder and none is given, or the encoder
-                or the projection differs from training; the message names both.
+                or a projection differs from training; the message names both.
         """
         stored = info.data.encoder
         name = name or (stored["name"] if stored else None)
@@ -104,7 +111,18 @@ class PhotoEncoder:
         encoder = load_encoder(name, weights)
         if stored is not None:
             check_same_encoder(stored, encoder.describe(), str(path))
-        return cls(encoder, _load_projection(path, info, encoder))
+        model, grid = info.model, info.data.grid or {}
+        pca = _Reduced("features", PCA_FILE, model.feature_dim, info.data.pca)
+        projection = pca.load(path, encoder, info.data.pca_features)
+        if model.attention is None:
+            return cls(encoder, projection)
+        if not encoder.grid_cells:
+            raise ValueError(
+                f"{path}: attends to grids, which {encoder.name} does not make: give the encoder "
+                "of its training by `encoder`"
+            )
+        pca = _Reduced("grids", GRID_PCA_FILE, model.grid_dim, grid.get("pca"))
+        return cls(encoder, projection, True, pca.load(path, encoder, pca.stored is not None))
 
     def open(self, source: str | RGB, allow_private: bool = False) -> OpenedPhoto:
         """Open a photo and resize it for the network.
@@ -130,13 +148,18 @@ class PhotoEncoder:
         """Open photos in parallel; a photo that cannot be opened is replaced by the reason."""
         return list(pool.map(partial(self._try_to_open, allow_private=allow_private), sources))
 
-    def features(
-        self, photos: Sequence[OpenedPhoto], batch_size: int = 32
-    ) -> Float[np.ndarray, "N D"]:
-        """Encode N photos, N from 1 to `batch_size`; see `Encoder.encode_prepared`."""
+    def features(self, photos: Sequence[OpenedPhoto], batch_size: int = 32) -> EncodedImage:
+        """Encode N photos, N from 1 to `batch_size`; see `Encoder.encode_prepared`.
+
+        Grids are rounded as those of training are.
+        """
         pixels = np.stack([photo.pixels for photo in photos])
-        features = self.network.encode_prepared(pixels, batch_size=batch_size).pooled
-        return self.projection.apply(features) if self.projection else features
+        found = self.network.encode_prepared(pixels, grid=self.grid, batch_size=batch_size)
+        pooled = self.projection.apply(found.pooled) if self.projection else found.pooled
+        if found.grid is None:
+            return EncodedImage(jnp.asarray(pooled))
+        grid = project_grid(round_grid(found.grid), self.grid_projection)
+        return EncodedImage(jnp.asarray(pooled), jnp.asarray(grid))
 
     def _try_to_open(self, source: str | RGB, allow_private: bool) -> OpenedPhoto | str:
         try:
@@ -210,41 +233,58 @@ def caption_found(
                 features = encoder.features(photos, batch_size)
                 own = None if key is None else jax.random.fold_in(key, start)
                 captions = decode(features, key=own)
-                warn_of_one_caption([caption.sentence for caption in captions], features)
-            results, sentences = iter(opened), iter(captions)
+                sentences = [caption.sentence for caption in captions]
+                warn_of_one_caption(sentences, np.asarray(features.pooled))
+            results, written = iter(opened), iter(captions)
             for photo in batch:
                 result = photo.fault or next(results)
                 if isinstance(result, str):
                     yield photo._replace(fault=result)
                 else:
-                    caption = next(sentences)._asdict()
+                    caption = next(written)._asdict()
                     yield photo._replace(picture=result.picture, **caption)
 
 
-def _load_projection(path: Path, info: RunInfo, encoder: Encoder) -> Projection | None:
-    stored, width = info.data.pca, info.model.feature_dim
-    if stored is None and width == encoder.feature_dim:
-        return None
-    needs = (
-        f"{path}: was trained on features of width {width}, and {encoder.name} makes "
-        f"{encoder.feature_dim}"
-    )
-    if not info.data.pca_features:
-        raise ValueError(f"{needs}: give the encoder of those features by `encoder`")
-    file = path.parent / PCA_FILE
-    if not file.exists():
-        raise FileNotFoundError(
-            f"{needs}; the projection between them is missing from {file}, where jaxcap.train "
-            "copies it from data that jaxcap.prepare reduced: put the file back"
+class _Reduced(NamedTuple):
+    """What training saw of features or grids, which its PCA may have reduced."""
+
+    kind: str
+    """"features" or "grids"."""
+    file: str
+    """Name of the file of the projection."""
+    width: int
+    """Width that the captioner expects."""
+    stored: Mapping[str, Any] | None
+    """The projection, from `Projection.describe`; None for none, or unknown."""
+
+    def load(self, path: Path, encoder: Encoder, reduced: bool) -> Projection | None:
+        """Read the projection from what `encoder` makes, in the folder of the checkpoint `path`.
+
+        None if there is none; `reduced` tells whether there must be one where widths differ.
+        """
+        if self.stored is None and self.width == encoder.feature_dim:
+            return None
+        needs = (
+            f"{path}: was trained on {self.kind} of width {self.width}, and {encoder.name} makes "
+            f"{encoder.feature_dim}"
         )
-    projection = Projection.load(file)
-    if stored is not None and projection.describe() != stored:
-        raise ValueError(
-            f"{file}: is the projection {projection.describe()}, but {path} was trained with "
-            f"{stored}: put the original file back"
-        )
-    if len(projection.components) != width:
-        raise ValueError(
-            f"{needs}; {file} reduces to {len(projection.components)}: put the original file back"
-        )
-    return projection
+        if not reduced:
+            raise ValueError(f"{needs}: give the encoder of those {self.kind} by `encoder`")
+        file = path.parent / self.file
+        if not file.exists():
+            raise FileNotFoundError(
+                f"{needs}; the projection between them is missing from {file}, where jaxcap.train "
+                "copies it from data that jaxcap.prepare reduced: put the file back"
+            )
+        projection = Projection.load(file)
+        if self.stored is not None and projection.describe() != self.stored:
+            raise ValueError(
+                f"{file}: is the projection {projection.describe()}, but {path} was trained with "
+                f"{self.stored}: put the original file back"
+            )
+        if len(projection.components) != self.width:
+            raise ValueError(
+                f"{needs}; {file} reduces to {len(projection.components)}: put the original file "
+                "back"
+            )
+        return projection

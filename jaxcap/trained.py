@@ -84,9 +84,11 @@ class TrainedCaptioner:
             FileNotFoundError, ValueError: as `PhotoEncoder.load`, or the runs of the ensemble were
                 trained on different features.
         """
-        for run in self.runs[1:]:
-            run.info.check_data(self.info.data, str(self.path), run.path)
-        return PhotoEncoder.load(self.path, self.info, self.encoder_name, self.encoder_weights)
+        # Of one that attends, if any does, since it needs the most.
+        first = next((run for run in self.runs if run.info.model.attention), self.runs[0])
+        for run in self.runs:
+            run.info.check_data(first.info.data, str(first.path), run.path)
+        return PhotoEncoder.load(first.path, first.info, self.encoder_name, self.encoder_weights)
 
     def decode(
         self,
@@ -151,7 +153,7 @@ class TrainedCaptioner:
     def load_data(
         self, split: str, data_dir: AnyPath | None = None, dataset: str | None = None
     ) -> Dataset:
-        """Load a split of its training data, or of other data.
+        """Load a split of its training data, or of other data, with grids if it attends.
 
         Args:
             split: name of the split.
@@ -173,7 +175,7 @@ class TrainedCaptioner:
             pca_features=source.pca_features,
             max_train=source.max_train,
             key=split_seed(self.info.seed).data_key,
-            placement=Placement([split], grids=any(map(_attends, self.runs))),
+            placement=Placement([split], grids=any(run.info.model.attention for run in self.runs)),
         )
         self._check(data)
         return data
@@ -262,10 +264,6 @@ class TrainedCaptioner:
         for run in self.runs:
             run.info.check_vocabulary(data.vocabulary, data.where, run.path)
             run.info.check_data(data.identity, data.where, run.path)
-
-
-def _attends(run: LoadedRun) -> bool:
-    return run.info.model.attention is not None
 
 
 def load_captioner(

@@ -74,6 +74,28 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
+class SplitRows:
+    """N images of a split, which are taken from memory or read from their file when they are used.
+
+    Attributes:
+        split: the split.
+        rows: (N,) rows of its images.
+    """
+
+    split: Split
+    rows: Int[np.ndarray, " N"]
+
+    @property
+    def num(self) -> int:
+        """Number of images N."""
+        return len(self.rows)
+
+    def at(self, places: Int[np.ndarray, " M"]) -> Image:
+        """Take the images at `places` of the rows, in that order."""
+        return self.split.image(self.rows[places])
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Data set: its vocabulary, its loaded splits, and its identity.
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxcap.data.dataset import SplitRows
 from jaxcap.data.image import Image, as_image
 from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.rules import Rules
@@ -26,7 +27,7 @@ DEFAULT_STRATEGY = Beam(3)
 # Assumed number of words of a caption, in the choice whether a word table is faster.
 _WORDS_READ = 8
 
-Features = Image | Float[Array, "N D"] | Float[np.ndarray, "N D"]
+Features = Image | SplitRows | Float[Array, "N D"] | Float[np.ndarray, "N D"]
 
 
 class Caption(NamedTuple):
@@ -160,7 +161,8 @@ def decode_images(
 
     Args:
         captioners: one, or several with the same vocabulary, whose probabilities are averaged.
-        features: N images, or their pooled features (N, D).
+        features: N images, or their pooled features (N, D); or `SplitRows`, whose grids are read a
+            batch at a time.
         strategy: how to choose words; a search with three beams by default.
         rules: rules on the words; `Rules.of(vocabulary)` by default, so that no caption has
             `<UNK>`.
@@ -184,11 +186,12 @@ def decode_images(
     if any(one.vocabulary != vocabulary for one in captioners):
         raise ValueError("the captioners of an ensemble have different vocabularies")
     rules = rules or Rules.of(vocabulary)
-    image = as_image(features)
+    image = features if isinstance(features, SplitRows) else as_image(features)
     num = image.num
     tables = word_tables(captioners, num * strategy.captions_each)
     if not num:
-        image = jax.tree.map(lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype), image)
+        none = image.at(np.empty(0, np.int32))
+        image = jax.tree.map(lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype), none)
     keys = None if key is None else _keys(key, jnp.arange(max(num, 1)))
     size = min(batch_size, 1 << max(num - 1, 0).bit_length())
     parts = []

@@ -143,16 +143,16 @@ class RunInfo:
             ValueError: name, feature size, kind of features, encoder or projection differ, or the
                 grids of a captioner that attends; the message names both.
         """
-        if self.data.grid is not None and data.grid is None:
-            raise ValueError(
-                f"{where}: was trained on images with grids, and {source} is loaded without: load "
-                "it with `Placement(grids=True)`"
-            )
         fields = ["name", "feature_dim", "pca_features", "encoder", "pca"]
         if self.data.grid is not None:
             fields.append("grid")
         for field in fields:
             before, now = getattr(self.data, field), getattr(data, field)
+            if field == "grid" and now is None:
+                raise ValueError(
+                    f"{where}: attends to the grids of images, and {source} is loaded without "
+                    "them: load it with `Placement(grids=True)`"
+                )
             if before != now:
                 before, now = _differing(before, now)
                 raise ValueError(

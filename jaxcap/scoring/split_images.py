@@ -19,8 +19,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from jaxcap.data.coco_writing import CAPTIONS_FILE, DATASET_FILE, references_file
-from jaxcap.data.dataset import Dataset, Split, choose_images, references_of
-from jaxcap.data.image import Image
+from jaxcap.data.dataset import Dataset, Split, SplitRows, choose_images, references_of
 from jaxcap.files import AnyPath
 from jaxcap.files.json import read_json
 from jaxcap.files.text import quote
@@ -79,12 +78,9 @@ class SplitImages:
         return cls(data, split, choose_images(images, num, key))
 
     @property
-    def image(self) -> Image:
-        """The images, as input of a captioner."""
-        images = self.data.splits[self.split].images
-        # The features of a whole split may be too large to copy.
-        whole = np.array_equal(self.rows, np.arange(images.num))
-        return images if whole else images.at(self.rows)
+    def image(self) -> SplitRows:
+        """The images, as input of a captioner; their grids are read when they are used."""
+        return SplitRows(self.data.splits[self.split], self.rows)
 
     @property
     def urls(self) -> dict[int, str]:
