@@ -50,7 +50,7 @@ def _huge(file, name, chunks):
 
 def _far_larger_chunk(file, name):
     """Packed zeros that stand for four gigabytes, which are never made."""
-    chunk = {2: (1 << 20, 1000), 1: (1 << 30,)}[file[name].ndim]
+    chunk = {3: (1 << 20, 1000, 1), 2: (1 << 20, 1000), 1: (1 << 30,)}[file[name].ndim]
     dataset = _empty(file, name, maxshape=(None,) * len(chunk), chunks=chunk, compression="gzip")
     dataset.id.write_direct_chunk((0,) * len(chunk), b"\x78\x9c\x03\0\0\0\0\x01")
 

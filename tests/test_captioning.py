@@ -14,11 +14,15 @@ from photo_files import draw, draw_all, write_karpathy
 from PIL import Image
 
 from jaxcap.data.coco import load_coco
+from jaxcap.data.projection import carry_projections
+from jaxcap.datasets import Placement, load_data
 from jaxcap.decoding.beam import Beam
 from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.sampling import Sampling
 from jaxcap.learning.checkpoint_info import Validation
 from jaxcap.learning.checkpoints import Checkpoints
+from jaxcap.nn.config import CaptionerConfig
+from jaxcap.nn.parameters import init_params
 from jaxcap.scoring.scores import score
 from jaxcap.scoring.split_images import SplitImages
 from jaxcap.shipped import shipped_checkpoint
@@ -49,6 +53,7 @@ def work(tmp_path_factory):
     path = write_karpathy(folder / "data.json", texts_of, lambda i: "train" if i % 3 else "val")
     flags = [f"--images={folder / 'images'}", f"--captions={path}", f"--output={folder / 'data'}"]
     flags += ["--name=photos", "--min_count=2", "--max_length=5", "--batch_size=8", "--pca=5"]
+    flags += ["--grid", "--grid_pca=7"]
     result = call("prepare", *flags)
     assert result[0] == 0, result[2]
     flags = [f"--data_dir={folder / 'data'}", f"--checkpoint_dir={folder / 'one'}", *SMALL]
@@ -267,6 +272,66 @@ def test_an_exported_captioner_says_the_same_and_names_no_place(work, tmp_path):
     assert (code, err) == (0, "")
     resumed = call("train", f"--checkpoint_dir={small}", "--resume", *flags)
     assert_fails(resumed, "cannot be resumed", "--init_from")
+
+
+@pytest.fixture(scope="module")
+def eyes(work, tmp_path_factory):
+    """A captioner that attends to the reduced grids, of random weights."""
+    one, folder = load_captioner(work / "one"), tmp_path_factory.mktemp("eyes")
+    data = load_data(work / "data", placement=Placement(grids=True))
+    sizes = {"wordvec_dim": 8, "hidden_dim": 16, "attention": "soft"}
+    model = CaptionerConfig.for_data(data, **sizes)
+    params = init_params(jax.random.key(0), model)
+    params = {**params, **{name: 20 * params[name] for name in ("W_vocab", "W_grid", "W_score")}}
+    save(folder / "run", one, params, model=model, data=data.identity)
+    carry_projections(work / "data", folder / "run", data.identity)
+    return folder / "run"
+
+
+@pytest.mark.parametrize("strategy", [Beam(2), Sampling(2, temperature=2.0)])
+def test_one_that_attends_says_the_same_of_rows_and_photos(work, eyes, strategy):
+    """Whether its grids are in memory, in their file, or made of the pictures again."""
+    captioner, key, whole = load_captioner(eyes), jax.random.key(3), {}
+    key = key if isinstance(strategy, Sampling) else None
+    for memory in (0, 4 << 30):
+        some = Placement(["val"], grids=True, grid_memory=memory)
+        data = load_data(work / "data", placement=some)
+        images = SplitImages.choose(data, "val")
+        whole[memory] = captioner.caption(images, strategy, key=key)
+        parts = captioner.captioner.hypotheses(images.image, strategy, key=key, batch_size=2)
+        spell = captioner.vocabulary.sentence
+        assert [spell(ids) for ids in parts.ids[:, 0]] == list(whole[memory].values())
+    assert whole[0] == whole[4 << 30] and len(set(whole[0].values())) > 4
+    if key is None:
+        found = captioner.evaluate(strategy=strategy, java=False).captions
+        assert list(found.values()) == list(whole[0].values())
+        paths = [url.removeprefix("file://") for url in images.urls.values()]
+        photos = captioner.caption_photos(paths, strategy, batch_size=8)
+        assert [photo.sentence for photo in photos] == list(whole[0].values())
+        # An ensemble with one that does not attend needs the grids too.
+        both = load_captioner([work / "one", eyes])
+        assert both.caption_photos(paths[0], strategy)[0].sentence
+        assert both.caption(SplitImages.choose(both.load_data("val"), "val", 3), strategy)
+
+
+def test_grids_of_another_kind_are_refused(work, eyes, tmp_path):
+    captioner, folder = load_captioner(eyes), tmp_path / "small"
+    data = load_data(work / "data", placement=Placement(grids=True))
+    captioner.export(folder)
+    assert (folder / "grid_pca.h5").read_bytes() == (work / "data/grid_pca.h5").read_bytes()
+    for grid, message in (
+        ({**data.grid, "places": 81}, r"grid \{'places': 49\}, but .* has grid \{'places': 81\}"),
+        (None, r"run/7: attends to the grids .* loaded without them: .* `Placement.grids=True"),
+    ):
+        other = dataclasses.replace(data, grid=grid)
+        with pytest.raises(ValueError, match=message):
+            captioner.evaluate(data=other)
+        # One that does not attend takes both.
+        load_captioner(work / "one").info.check_data(other.identity, "", "")
+    (folder / "grid_pca.h5").unlink()
+    match = "on grids of width 7, and efficientnet-lite0 makes 1280; .* missing from .*grid_pca.h5"
+    with pytest.raises(FileNotFoundError, match=match):
+        _ = load_captioner(folder).encoder
 
 
 def test_what_belongs_to_other_photos_is_refused(work, tiny, tmp_path, monkeypatch):

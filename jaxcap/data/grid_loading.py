@@ -1,6 +1,7 @@
 """Loading of the grids of a data folder beside its features: into memory, or to be read by rows."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -29,8 +30,8 @@ def load_grids(
     Args:
         data: a data set of files.
         memory: bytes of grids to hold in memory, over all splits. A split whose grids fit in what
-            is left of them has its grids in `Split.images`, in the type of the file; the grids of
-            another one are `Split.grids`, which reads them by rows.
+            is left of them has its grids in `Split.images`, in the type of the file or float32 if that
+            is wider; the grids of another one are `Split.grids`, which reads them by rows.
         sharding: sharding of the rows of the training split, as its features have.
 
     Returns:
@@ -51,20 +52,20 @@ def load_grids(
             f"{data.folder}: {found}; a captioner that attends needs the grids of the images, "
             "which jaxcap.prepare writes with `grid`"
         )
-    files = {split: Grids(data.folder / grid_file(split)) for split in SPLITS}
-    about = _check(data, files)
     splits = dict(data.splits)
-    for name, split in data.splits.items():
-        grids = files.pop(name)
-        if grids.nbytes > memory:
-            splits[name] = replace(split, grids=grids)
-            continue
-        memory -= grids.nbytes
-        held = split.images._replace(grid=_read(grids, sharding if name == "train" else None))
-        splits[name] = replace(split, images=held)
-        grids.close()
-    for grids in files.values():
-        grids.close()
+    with ExitStack() as stack:
+        files = {
+            split: stack.enter_context(Grids(data.folder / grid_file(split))) for split in SPLITS
+        }
+        about = _check(data, files)
+        for name, split in data.splits.items():
+            grids = files[name]
+            if grids.nbytes > memory:
+                splits[name] = replace(split, grids=Grids(grids.path))
+                continue
+            memory -= grids.nbytes
+            held = _read(grids, sharding if name == "train" else None)
+            splits[name] = replace(split, images=split.images._replace(grid=held))
     return replace(data, splits=splits, grid=about)
 
 
@@ -98,10 +99,11 @@ def _read(grids: Grids, sharding: NamedSharding | None) -> Float[Array, "K L C"]
     """Read all grids onto the default device, or this process's rows onto several."""
     with open_hdf5(grids.path) as file:
         dataset = find_dataset(file, "grid", ndim=3, kind="floats")
+        dtype = min(grids.dtype, np.dtype(np.float32), key=lambda dtype: dtype.itemsize)
 
         def read(first: int, last: int) -> Float[np.ndarray, "n L C"]:
-            return read_floats(dataset, first, last, dtype=grids.dtype)
+            return read_floats(dataset, first, last, dtype=dtype)
 
         if sharding is not None:
-            return read_sharded(grids.shape, grids.dtype, sharding, read)
+            return read_sharded(grids.shape, dtype, sharding, read)
         return jax.device_put(read(0, len(dataset)), may_alias=True)

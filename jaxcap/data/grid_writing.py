@@ -41,7 +41,7 @@ def project_grid(
 
 
 def write_grids(
-    path: AnyPath, shape: tuple[int, int, int], chunks: Iterable[Float[np.ndarray, "n L C"]]
+    path: AnyPath, shape: tuple[int, int, int], chunks: Iterable[Float[np.ndarray, "_ L C"]]
 ) -> None:
     """Write a split's grids, a chunk of the file an image; equal grids give equal bytes.
 

@@ -29,7 +29,9 @@ from spoiling import FAULTS, put
 
 from jaxcap.convert import from_numpy, from_torch
 from jaxcap.data.coco import load_coco
+from jaxcap.data.grid_writing import write_grids
 from jaxcap.data.projection import Projection
+from jaxcap.datasets import Placement, load_data
 from jaxcap.files import tensors, text
 from jaxcap.files.json import read_json_value
 from jaxcap.files.tensors import read_all_tensors, read_tensors
@@ -46,6 +48,7 @@ from jaxcap.vision.images import open_image
 SHAPES = {"a": (1,), "b": (2, 3)}
 READERS = {
     "data": lambda path: load_coco(path.parent),
+    "grids": lambda path: load_data(path.parent, placement=Placement(grids=True)),
     "json": read_json_value,
     "words": Vocabulary.load,
     "results": read_results,
@@ -173,6 +176,7 @@ def picture(format):
 
 
 CAP, TRAIN, VAL = "coco2014_captions.h5", *(f"{s}2014_vgg16_fc7_pca.h5" for s in ("train", "val"))
+GRID = "val2014_grid.h5"
 WORDS, ABOUT, URLS = "coco2014_vocab.json", "dataset.json", "val2014_urls.txt"
 SPECIAL = ("<NULL>", "<START>", "<END>")
 HTML, LONG, BIG = b"<!DOCTYPE html>\n<html>404</html>", "x" * (8 << 20), 2**32 + 4
@@ -228,6 +232,17 @@ TABLE = {
         ({"name": "x", "encoder": "x"}, "encoder is 'x', expected an object"),
         ({"name": "x", "encoder": {}}, "encoder is {}, expected an object with a name"),
         ('{"encoder":' * 500 + "1" + "}" * 500, "nested in more than 100 levels"),
+    ],
+    ("grids", GRID): [
+        (HTML, "not an HDF5 file: it is a web page; download the file itself"),
+        (cut(0.9), "cannot be read: "),
+        (other("grid", np.ones((9, 4, 3))), "grid has the grids of 9 images and the features of"),
+        (other("grid", np.full((10, 4, 3), 1e300)), "row 0 (one image) holds inf in column 0"),
+        (at("grid", (7, 1, 2), np.nan), "grid row 7 (one image) holds nan in column 2"),
+    ],
+    ("grids", ABOUT): [
+        ({"name": "x", "grid": 7}, "grid is 7, expected places, width and pca"),
+        ({"name": "x", "grid": {"places": 4}}, "grid is {'places': 4}, expected"),
     ],
     ("words", "a.json"): [
         (words(), "<NULL> is missing from idx_to_word (0 words)"),
@@ -335,6 +350,7 @@ for place, (fault, said) in product(
     [(CAP, "train_captions"), (CAP, "val_image_idxs"), (VAL, "features")], FAULTS.values()
 ):
     TABLE["data", place[0]].append((h5(fault, place[1]), f": {place[1]} {said}"))
+TABLE["grids", GRID] += [(h5(f, "grid"), f": grid {said}") for f, said in FAULTS.values()]
 ROWS = [
     pytest.param(reader, name, *row, id=f"{reader}-{row[1]:.50}")
     for (readers, name), rows in TABLE.items()
@@ -346,12 +362,16 @@ ROWS = [
 @pytest.fixture
 def folder(tiny_dir, tmp_path):
     """A data folder to spoil."""
-    return shutil.copytree(tiny_dir, tmp_path / "data")
+    folder = shutil.copytree(tiny_dir, tmp_path / "data")
+    for split in ("train", "val"):
+        grid = np.ones((10, 4, 3), np.float16)
+        write_grids(folder / f"{split}2014_grid.h5", grid.shape, [grid[:3], grid[3:]])
+    return folder
 
 
 @pytest.mark.parametrize(("reader", "name", "spoil", "part"), ROWS)
 def test_a_bad_file_is_one_sentence_with_its_place(request, tmp_path, reader, name, spoil, part):
-    folder = request.getfixturevalue("folder") if reader == "data" else tmp_path
+    folder = request.getfixturevalue("folder") if reader in ("data", "grids") else tmp_path
     if callable(spoil):
         spoil(folder / name)
     elif isinstance(spoil, bytes):
