@@ -30,8 +30,8 @@ def load_grids(
     Args:
         data: a data set of files.
         memory: bytes of grids to hold in memory, over all splits. A split whose grids fit in what
-            is left of them has its grids in `Split.images`, in the type of the file or float32 if that
-            is wider; the grids of another one are `Split.grids`, which reads them by rows.
+            is left of them has its grids in `Split.images`, in the type of the file, float32 at
+            most; the grids of another one are `Split.grids`, which reads them by rows.
         sharding: sharding of the rows of the training split, as its features have.
 
     Returns:

@@ -2,11 +2,11 @@
 
     python tests/faults/kill_preparation.py --kills 50
 
-Of three kills one is aimed into the write of a batch of features, up to 15 ms after a random one
-of them was noted as done; one into the writing of the data set at the end, up to 60 ms after it
-has begun; and one falls anywhere in the life of the process. Each run has an output of its own.
-The same command then continues within this process, and all files of the data set are compared by
-their bytes.
+Of three kills one is aimed into the write of a batch of features and grids, up to 15 ms after a
+random one of them was noted as done; one into the writing of the data set at the end, up to 60 ms
+after it has begun; and one falls anywhere in the life of the process. Each run has an output of its
+own. The same command then continues within this process, and all files of the data set are
+compared by their bytes.
 """
 
 import time
@@ -31,6 +31,8 @@ class KillPreparation:
             f"--batch_size={BATCH}",
             "--min_count=2",
             "--pca=4",
+            "--grid",
+            "--grid_pca=4",
         ]
         # The first start compiles the programs, which the others find in the cache.
         self._prepare(work / "first")

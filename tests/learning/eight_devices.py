@@ -1,6 +1,7 @@
 """What `test_layout.py` runs in a process of its own, for JAX to start with eight devices."""
 
 import re
+import shutil
 from dataclasses import replace
 
 import h5py
@@ -13,8 +14,10 @@ from tiny_runs import changed, opened
 
 from jaxcap.data.batches import Batch, CaptionSet
 from jaxcap.data.coco import load_coco, write_coco
+from jaxcap.data.grid_writing import write_grids
 from jaxcap.data.image import Image, as_image
 from jaxcap.data.sharded import read_sharded
+from jaxcap.datasets import Placement, load_data
 from jaxcap.learning import loop
 from jaxcap.learning.checkpoint_info import RunInfo
 from jaxcap.learning.config import TrainingConfig
@@ -49,6 +52,20 @@ def placed(layout, data, model=MODEL):
     """State, loss and optimiser."""
     learner = make_learner(model, TRAINING, data, KEY)
     return learner if layout is None else learner._replace(state=layout.place(learner.state))
+
+
+def test_grids_are_split_as_features_are(folder, tmp_path):
+    """Those of ten images, and rows of padding."""
+    folder, layout = shutil.copytree(folder, tmp_path / "data"), make_layout(TRAINING)
+    grid = np.random.default_rng(0).standard_normal((10, 3, 2)).astype(np.float16)
+    for split in ("train", "val"):
+        write_grids(folder / f"{split}2014_grid.h5", grid.shape, [grid])
+    data = load_data(folder, placement=Placement(sharding=layout.rows, grids=True))
+    held = data.train.images.grid
+    assert held.shape == (16, 3, 2) and len(held.sharding.device_set) == 8
+    assert held.sharding.spec[0] == data.train.features.sharding.spec[0]
+    np.testing.assert_array_equal(held[:10], grid)
+    assert not np.asarray(held[10:]).any() and data.val.images.grid.shape == grid.shape
 
 
 @pytest.mark.parametrize(
