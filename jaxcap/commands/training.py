@@ -83,7 +83,8 @@ ORDER = flags.DEFINE_enum(
     "replacement",
     ORDERS,
     "Draw each minibatch with replacement, as the notebook does, or shuffle in every epoch; "
-    "buckets shuffles and groups captions of similar length, which is faster.",
+    "buckets shuffles and groups captions of similar length, which is faster; images shuffles the "
+    "images and takes all captions of each together, which computes less where there is attention.",
 )
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-3, "Initial learning rate of Adam.")
 LR_SCHEDULE = flags.DEFINE_enum(

@@ -4,12 +4,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxcap.data.dataset import Split
 from jaxcap.data.image import Image
 
-ORDERS = ("replacement", "shuffle", "buckets")
+ORDERS = ("replacement", "shuffle", "buckets", "images")
 
 _BUCKET_BATCHES = 16
 
@@ -48,14 +49,52 @@ class Batch(NamedTuple):
     see `jaxcap.learning.scheduled_sampling`."""
 
 
-def gather(data: CaptionSet, rows: Int[Array, " N"]) -> Batch:
-    """Gather the captions `rows` of `data` and their images."""
-    return Batch(data.images.at(data.image_idxs[rows]), data.captions[rows])
+def gather(data: CaptionSet, rows: Int[Array, " N"], most_images: int | None = None) -> Batch:
+    """Gather the captions `rows` of `data` and their images.
+
+    Args:
+        data: the captions.
+        rows: which of them.
+        most_images: a bound on the number of different images, U. Captions of one image then share
+            it. None gives each caption an image of its own.
+    """
+    if most_images is None:
+        return Batch(data.images.at(data.image_idxs[rows]), data.captions[rows])
+    images, places = shared_images(data.image_idxs[rows], most_images)
+    return Batch(data.images.at(images), data.captions[rows], rows=places)
+
+
+def shared_images(
+    images: Int[Array, " N"], most_images: int
+) -> tuple[Int[Array, " U"], Int[Array, " N"]]:
+    """List the different ones of `images`, at most U, and the place in that list of each.
+
+    Repetitions fill the list up.
+    """
+    return jnp.unique(images, return_inverse=True, size=most_images)
+
+
+def count_images(image_idxs: Int[np.ndarray, " M"], batch_size: int) -> int:
+    """Bound the different images of a minibatch that the order "images" draws, on the host.
+
+    Args:
+        image_idxs: the image of each caption.
+        batch_size: N.
+    """
+    captions_each = np.sort(np.unique(image_idxs, return_counts=True)[1])
+    # At worst the images with the fewest captions, and a single caption of one more at both ends.
+    whole = int(np.searchsorted(np.cumsum(captions_each), batch_size - 2, side="right"))
+    return min(whole + 2, len(captions_each), batch_size)
+
+
+def ordered_by(data: CaptionSet, order: str) -> Int[Array, " M"]:
+    """Give what `draw_rows` orders captions by: their images for "images", else their lengths."""
+    return data.image_idxs if order == "images" else (data.captions != 0).sum(axis=1)
 
 
 def draw_rows(
     key: Array,
-    lengths: Int[Array, " M"],
+    ordered_by: Int[Array, " M"],
     batch_size: int,
     first: Array,
     count: int,
@@ -65,7 +104,8 @@ def draw_rows(
 
     Args:
         key: random key of the order; the same for every call of a run.
-        lengths: lengths of the M captions; only "buckets" reads them.
+        ordered_by: of the M captions their lengths, or for "images" their images; other orders than
+            "buckets" and "images" read nothing but their number.
         batch_size: N. An epoch is M // N minibatches, or 1 if that is 0.
         first: number of minibatches drawn since the run began, (), integer.
         count: number of minibatches, S.
@@ -73,12 +113,14 @@ def draw_rows(
             uses a new permutation of the captions in every epoch and drops the remainder that
             fills no minibatch. "buckets" also sorts each 16 consecutive minibatches by length, so
             that a minibatch has captions of similar length, and then shuffles the minibatches.
+            "images" uses a new permutation of the images in every epoch, and deals out all captions
+            of an image one after another.
 
     Returns:
         (S, N) row numbers in [0, M). They depend only on the number of the minibatch, not on how
         it is divided into calls, so a resumed run draws the same captions as an uninterrupted one.
     """
-    num_captions = len(lengths)
+    num_captions = len(ordered_by)
     if order == "replacement":
 
         def one(number: Array) -> Array:
@@ -90,12 +132,23 @@ def draw_rows(
     per_epoch = max(num_captions // batch_size, 1)
     key_of_epoch = jax.random.fold_in(key, first // per_epoch)
     rows = jax.random.permutation(key_of_epoch, jnp.arange(num_captions, dtype=jnp.int32))
+    if order == "images":
+        rows = _by_image(rows, ordered_by)
     # With fewer captions than a minibatch holds, some are repeated in it.
     rows = jnp.resize(rows, (per_epoch * batch_size,))
     if order == "buckets":
         stretch = jnp.arange(len(rows)) // (_BUCKET_BATCHES * batch_size)
-        rows = rows[jnp.lexsort((lengths[rows], stretch))]
+        rows = rows[jnp.lexsort((ordered_by[rows], stretch))]
     rows = rows.reshape(per_epoch, batch_size)
     if order == "buckets":
         rows = jax.random.permutation(jax.random.fold_in(key_of_epoch, 1), rows)
     return jax.lax.dynamic_slice_in_dim(rows, first % per_epoch, count)
+
+
+def _by_image(places: Int[Array, " M"], images: Int[Array, " M"]) -> Int[Array, " M"]:
+    """Put captions together that share an image, the images in the order of a permutation."""
+    rows = jnp.argsort(images)
+    sorted_images = images[rows]
+    changes = jnp.pad(sorted_images[1:] != sorted_images[:-1], (1, 0)).astype(jnp.int32)
+    # Each image takes the place in the permutation of its number among those that have captions.
+    return rows[jnp.argsort(places[jnp.cumsum(changes)])].astype(jnp.int32)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxcap.files import AnyPath
-from jaxcap.files.hdf5 import find_dataset, open_hdf5
+from jaxcap.files.hdf5 import find_dataset, naming, open_hdf5
 
 
 class Grids:
@@ -51,13 +51,14 @@ class Grids:
         """
         grids = np.empty((len(rows), *self.shape[1:]), self.dtype)
         order = np.argsort(rows, kind="stable")
-        for last, place in zip([None, *order], order, strict=False):
-            if last is not None and rows[last] == rows[place]:
-                grids[place] = grids[last]
-            else:
-                self._dataset.read_direct(grids, np.s_[rows[place]], np.s_[place])
-        wrong = ~np.isfinite(grids).all((1, 2))
-        if wrong.any():
+        with naming(f"{self.path}: grid"):
+            for last, own in zip([None, *order], order, strict=False):
+                if last is not None and rows[last] == rows[own]:
+                    grids[own] = grids[last]
+                else:
+                    self._dataset.read_direct(grids, np.s_[rows[own]], np.s_[own])
+        if not _all_finite(grids):
+            wrong = ~np.isfinite(grids).all((1, 2))
             raise ValueError(
                 f"{self.path}: grid row {rows[np.argmax(wrong)]} holds values that are NaN or "
                 "infinite; make the grids again with jaxcap.prepare"
@@ -78,3 +79,12 @@ class Grids:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _all_finite(grids: Float[np.ndarray, "N L C"]) -> bool:
+    if grids.dtype != np.float16 or not grids.size:
+        return bool(np.isfinite(grids).all())
+    # By their bits, in a tenth of the time: NaN and infinity are the largest of both
+    # signs, as integers with a sign the positive ones, as integers without one the negative ones.
+    positive, negative = int(grids.view(np.int16).max()), int(grids.view(np.uint16).max())
+    return positive < 0x7C00 and negative < 0xFC00

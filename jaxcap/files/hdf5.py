@@ -66,7 +66,7 @@ def open_hdf5(path: AnyPath) -> Iterator[h5py.File]:
         elif head:
             found = f"begins with {head[:16]!r}"
         raise ValueError(f"{path}: not an HDF5 file: it {found}; {remedy}")
-    with _naming(str(path)):
+    with naming(str(path)):
         file = h5py.File(path, "r", locking="best-effort")
     with file:
         yield file
@@ -87,7 +87,7 @@ def find_dataset(file: h5py.File, name: str, *, ndim: int, kind: str) -> h5py.Da
         OSError: the file is broken.
     """
     where = f"{file.filename}: {name}"
-    with _naming(where):
+    with naming(where):
         if not file.id.links.exists(name.encode()):
             # h5py gives names that are not UTF-8 as bytes.
             found = [name if isinstance(name, str) else repr(name) for name in file]
@@ -147,7 +147,7 @@ def read_integers(
     dataset: h5py.Dataset, first: int = 0, last: int | None = None
 ) -> Integer[np.ndarray, "..."]:
     """Read integers in their stored type, rows `first` to `last` (exclusive), by default all."""
-    with _naming(place(dataset)):
+    with naming(place(dataset)):
         return dataset[first:last]
 
 
@@ -172,7 +172,7 @@ def read_floats(
         rows = -(-rows // dataset.chunks[0]) * dataset.chunks[0]
     for start in range(0, len(buffer), rows):
         part = buffer[start : start + rows]
-        with _naming(place(dataset)):
+        with naming(place(dataset)):
             dataset.read_direct(part, np.s_[first + start : first + start + len(part)])
         check_finite(part, place(dataset), first + start)
     return buffer
@@ -211,7 +211,7 @@ def check_finite(features: Float[np.ndarray, "K ..."], where: str, first_row: in
 
 
 @contextmanager
-def _naming(where: str) -> Iterator[None]:
+def naming(where: str) -> Iterator[None]:
     """Turn h5py's errors about a file into one OSError with the place and advice by the cause."""
     try:
         yield

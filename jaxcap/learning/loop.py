@@ -2,7 +2,8 @@
 
 The host hands over the whole training set once. After that one call runs up to `log_every`
 minibatches: it draws them, gathers their images and updates the parameters, and only the losses
-come back. Calls are cut at the ends of epochs, so that a call is of one of two lengths.
+come back. Calls are cut at the ends of epochs, so that a call is of one of two lengths. Grids in a
+file take another way through the same loop, `jaxcap.learning.streaming`.
 
 The same loop trains K members of a sweep: their states, losses and optimisers are stacked on a new
 first axis. One call trains all of them, under `vmap` where products of a batch of matrices are
@@ -11,7 +12,8 @@ fast, as on a GPU, and one after another on a CPU, whose products of one large m
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,57 +23,18 @@ import numpy as np
 import optax
 from jax import lax
 from jax.sharding import PartitionSpec as P
-from jax.tree_util import Partial
 from jaxtyping import Array
 
-from jaxcap.data.batches import CaptionSet, draw_rows, gather
+from jaxcap.data.batches import CaptionSet, draw_rows, gather, ordered_by
 from jaxcap.data.dataset import Split
+from jaxcap.learning import streaming
+from jaxcap.learning.call import Call, as_pytree
 from jaxcap.learning.config import TrainingConfig
-from jaxcap.learning.objective import for_minibatches
 from jaxcap.learning.progress import Progress, Validated
-from jaxcap.learning.sharding import BATCH, Layout, all_over_batch, gather_over_batch
+from jaxcap.learning.sharding import BATCH, all_over_batch, gather_over_batch
 from jaxcap.learning.step import Loss, Steps, StepsResult, TrainState, all_finite, train_step
 from jaxcap.nn.parameters import Params
 from jaxcap.nn.products import matmul_precision
-
-
-@dataclass(frozen=True)
-class Call:
-    """What the program of a call depends on besides shapes; hashable, static under `jit`.
-
-    Attributes:
-        count: minibatches, which must be of one epoch.
-        num_captions: captions that are drawn, the first; the others are padding.
-        batch_size, order, remat, matmul_precision: as `TrainingConfig` has them.
-        layout: of state and data over devices; None for one device.
-        vectorised: whether the members of a sweep are computed at once or one after another. At
-            once, the order "buckets" draws what it always does and computes it at full width.
-    """
-
-    count: int
-    num_captions: int
-    batch_size: int
-    order: str = "replacement"
-    remat: bool = False
-    matmul_precision: str = "float32"
-    layout: Layout | None = None
-    vectorised: bool = False
-
-    @classmethod
-    def of(
-        cls, training: TrainingConfig, state: TrainState, data: CaptionSet, num_captions: int
-    ) -> "Call":
-        """Read it from a configuration, for an epoch of `data`."""
-        return cls(
-            count=training.steps_per_epoch(num_captions),
-            num_captions=num_captions,
-            batch_size=training.batch_size,
-            order=training.order,
-            remat=training.remat,
-            matmul_precision=training.matmul_precision,
-            layout=Layout.of(data.captions),
-            vectorised=state.step.ndim == 1 and jax.default_backend() != "cpu",
-        )
 
 
 def compile_steps(
@@ -98,11 +61,6 @@ def compile_steps(
     learner = as_pytree((loss, optimiser))
     compiled = _train_steps.lower(state, data, *learner, call=call).compile()
     return lambda state, data: compiled(state, data, *learner)
-
-
-def as_pytree(tree: Any) -> Any:
-    """Make the functions in a loss or optimiser static, so that `jit` takes it for an argument."""
-    return jax.tree.map(lambda leaf: Partial(leaf) if callable(leaf) else leaf, tree)
 
 
 @partial(jax.jit, static_argnames="call", donate_argnames="state")
@@ -136,28 +94,24 @@ def _scan(
     axis: str | None = None,
 ) -> tuple[TrainState, StepsResult]:
     """Train on the minibatches of a call; with an axis, `data` is a part of the captions."""
-    lengths = (data.captions != 0).sum(axis=1)
+    order = ordered_by(data, call.order)
     if axis is not None:
-        lengths = all_over_batch(lengths)
+        order = all_over_batch(order)
     rows = draw_rows(
         jax.random.fold_in(state.key, 0),
-        lengths[: call.num_captions],
+        order[: call.num_captions],
         call.batch_size,
         state.step,
         call.count,
         call.order,
     )
-    loss = for_minibatches(
-        loss,
-        call.batch_size,
-        data.captions.shape[1],
-        cut=call.order == "buckets" and not call.vectorised,
-        remat=call.remat,
-        axis=axis,
-    )
+    loss = call.computed(loss, data.captions.shape[1], axis)
 
     def body(state: TrainState, rows: Array) -> tuple[TrainState, Array]:
-        batch = gather(data, rows) if axis is None else gather_over_batch(data, rows)
+        if axis is None:
+            batch = gather(data, rows, call.most_images)
+        else:
+            batch = gather_over_batch(data, rows)
         return train_step(state, batch, loss, optimiser, axis=axis)
 
     with matmul_precision(call.matmul_precision):
@@ -221,10 +175,12 @@ def fit(
             members, stacked by `jaxcap.learning.sweep.stack` together with loss and optimiser.
         loss: what is minimised: `Likelihood`, `CiderReward`, or a function of yours,
             `loss(params, batch, key) -> ()`. With `order="buckets"` it is given captions without
-            columns that are padding alone. Of one with a method `at(step)` that is called for the
-            loss of each step. One with a method `compile_steps` makes its own steps.
+            columns that are padding alone; with `order="images"`, images that captions share (see
+            `Batch.rows`). Of one with a method `at(step)` that is called for the loss of each step.
+            One with a method `compile_steps` makes its own steps.
         optimiser: any of Optax's.
-        train: captions to train on. Where they are laid out over devices, `state` is too.
+        train: captions to train on. Where they are laid out over devices, `state` is too. Grids in
+            a file are read while the device computes; see `jaxcap.learning.streaming`.
         training: how long, and how minibatches are drawn; `batch_size`, `num_epochs`, `order`,
             `log_every`, `matmul_precision` and `remat` are read.
         validate: measures the parameters after every epoch; see `jaxcap.learning.validation`.
@@ -235,40 +191,47 @@ def fit(
     Raises:
         FloatingPointError: a loss or a parameter became NaN or infinite, in a sweep those of all
             members; the message says when.
+        ValueError: a grid in a file holds NaN or infinity, or a sweep is to read grids from one.
+        OSError: the file of the grids is broken.
     """
     data = CaptionSet.of(train) if isinstance(train, Split) else train
     num = train.num_captions if isinstance(train, Split) else data.captions.shape[-2]
     call = Call.of(training, state, data, num)
-    compile_call = getattr(loss, "compile_steps", partial(compile_steps, loss=loss))
     per_epoch = call.count
     total = training.num_epochs * per_epoch
     compiled: dict[int, Steps] = {}
     iteration = int(np.max(state.step))
-    while iteration < total:
-        done = iteration % per_epoch
-        count = min(training.log_every - done % training.log_every, per_epoch - done)
-        if count not in compiled:
-            this = replace(call, count=count)
-            compiled[count] = compile_call(state, data, optimiser=optimiser, call=this)
-        begin = time.perf_counter()
-        state, result = compiled[count](state, data)
-        losses = np.asarray(result.losses)
-        seconds = time.perf_counter() - begin
-        iteration += count
-        progress = Progress(
-            state,
-            iteration,
-            total,
-            losses,
-            captions_per_second=count * training.batch_size / max(seconds, 1e-9),
-            params_finite=np.asarray(result.params_finite),
-        )
-        failures = [member.failure for member in progress.members]
-        if failures[0] is not None and None not in failures:
-            raise failures[0]
-        if iteration % per_epoch == 0:
-            progress = replace(progress, epoch=iteration // per_epoch)
-            if validate is not None:
-                found = validate(state.params)
-                progress = replace(progress, val=found.loss, cider=found.cider)
-        yield progress
+    with ExitStack() as stack:
+        compile_call = getattr(loss, "compile_steps", partial(compile_steps, loss=loss))
+        if isinstance(train, Split) and train.grids is not None:
+            stream = stack.enter_context(closing(streaming.Stream(train.grids, call)))
+            own = getattr(loss, "compile_steps", partial(streaming.compile_steps, loss=loss))
+            compile_call = partial(own, stream=stream)
+        while iteration < total:
+            done = iteration % per_epoch
+            count = min(training.log_every - done % training.log_every, per_epoch - done)
+            if count not in compiled:
+                this = replace(call, count=count)
+                compiled[count] = compile_call(state, data, optimiser=optimiser, call=this)
+            begin = time.perf_counter()
+            state, result = compiled[count](state, data)
+            losses = np.asarray(result.losses)
+            seconds = time.perf_counter() - begin
+            iteration += count
+            progress = Progress(
+                state,
+                iteration,
+                total,
+                losses,
+                captions_per_second=count * training.batch_size / max(seconds, 1e-9),
+                params_finite=np.asarray(result.params_finite),
+            )
+            failures = [member.failure for member in progress.members]
+            if failures[0] is not None and None not in failures:
+                raise failures[0]
+            if iteration % per_epoch == 0:
+                progress = replace(progress, epoch=iteration // per_epoch)
+                if validate is not None:
+                    found = validate(state.params)
+                    progress = replace(progress, val=found.loss, cider=found.cider)
+            yield progress

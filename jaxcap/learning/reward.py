@@ -8,7 +8,6 @@ arXiv 2003.09971). A captioner must have learnt to write before: only what it dr
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +20,8 @@ from jaxcap.data.dataset import Dataset, choose_images, references_of
 from jaxcap.data.image import Image
 from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.sampling import Sampling, draw_captions
-from jaxcap.learning.loop import Call, as_pytree
-from jaxcap.learning.objective import Likelihood, for_minibatches
+from jaxcap.learning.call import Call, as_pytree
+from jaxcap.learning.objective import Likelihood
 from jaxcap.learning.step import (
     Loss,
     Steps,
@@ -32,6 +31,7 @@ from jaxcap.learning.step import (
     step_key,
     train_step,
 )
+from jaxcap.learning.streaming import Drawn, Stream
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.one_word import bind
 from jaxcap.nn.parameters import Params
@@ -117,95 +117,120 @@ class CiderReward:
         data: CaptionSet,
         optimiser: optax.GradientTransformation,
         call: Call,
+        stream: Stream | None = None,
     ) -> Steps:
-        """Compile what trains on the next minibatches, in place of the loop's own steps."""
+        """Compile what trains on the next minibatches, in place of the loop's own steps.
+
+        With a stream, grids are read from its file.
+        """
+        num, columns = call.batch_size // self.samples, data.captions.shape[1]
+        likelihood = Likelihood(self.config, self.regularisation)
+        learner = as_pytree((call.computed(likelihood, columns), optimiser))
+        grid = None if stream is None else stream.shape(num)
+        image = jax.eval_shape(_image, data, jax.ShapeDtypeStruct((num,), jnp.int32), grid)
         drawing = draw_samples.lower(
             state,
-            data,
+            image,
             config=self.config,
             words=self.vocabulary,
-            num_images=call.batch_size // self.samples,
+            columns=columns,
             samples=self.samples,
         )
-        drawn = drawing.out_info
-        rewards = jax.ShapeDtypeStruct(drawn.captions.shape[:2], jnp.float32)
-        learner = as_pytree((self._likelihood(data, call), optimiser))
+        captions = drawing.out_info
+        rewards = jax.ShapeDtypeStruct(captions.shape[:2], jnp.float32)
         with matmul_precision(call.matmul_precision):
-            learning = learn_from_rewards.lower(state, data, drawn, rewards, *learner)
-        draw, learn = drawing.compile(), learning.compile()
+            learning = learn_from_rewards.lower(state, image, captions, rewards, *learner)
+        write, learn = drawing.compile(), learning.compile()
 
         def steps(state: TrainState, data: CaptionSet) -> tuple[TrainState, StepsResult]:
-            means = []
+            means, minibatches = [], None
+            if stream is not None:
+                draw = partial(draw_images, state.key, data, num=num, count=stream.per_epoch)
+                minibatches = stream.minibatches(
+                    int(state.step), call.count, lambda first: Drawn(draw(first))
+                )
             for _ in range(call.count):
-                drawn = draw(state, data)
-                ids = np.asarray(drawn.captions[..., 1:])
-                images = np.repeat(np.asarray(drawn.images), ids.shape[1])
-                rewards = self.reward(images, ids.reshape(len(images), -1))
+                if minibatches is None:
+                    images = draw_images(state.key, data, state.step, num=num, count=1)[0]
+                    grid = None
+                else:
+                    (images, *_), grid = next(minibatches)
+                image = _image(data, images, grid)
+                captions = write(state, image)
+                ids = np.asarray(captions[..., 1:])
+                repeated = np.repeat(np.asarray(images), ids.shape[1])
+                rewards = self.reward(repeated, ids.reshape(len(repeated), -1))
                 means.append(rewards.mean())
-                state = learn(state, data, drawn, rewards.reshape(ids.shape[:2]), *learner)
+                rewards = rewards.reshape(ids.shape[:2])
+                state = learn(state, image, captions, rewards, *learner)
             return state, StepsResult(-jnp.asarray(means), all_finite(state.params))
 
         return steps
 
-    def _likelihood(self, data: CaptionSet, call: Call) -> Loss:
-        likelihood = Likelihood(self.config, self.regularisation)
-        rows, columns = call.batch_size, data.captions.shape[1]
-        return for_minibatches(likelihood, rows, columns, cut=False, remat=call.remat, axis=None)
+
+@partial(jax.jit, static_argnames=("num", "count"))
+def draw_images(
+    key: Array, data: CaptionSet, first: int | Array, *, num: int, count: int
+) -> Int[Array, "S N"]:
+    """Draw the images of minibatches, with replacement, in proportion to their captions.
+
+    Args:
+        key: of the state.
+        data: the training captions.
+        first: number of minibatches drawn before, (), integer.
+        num: images in a minibatch, N.
+        count: number of minibatches, S.
+    """
+    key, lengths = jax.random.fold_in(key, 0), data.captions[:, 0]
+    rows = draw_rows(key, lengths, num, jnp.asarray(first, jnp.int32), count, "replacement")
+    return data.image_idxs[rows]
 
 
-class Samples(NamedTuple):
-    """S captions drawn for each of N images."""
-
-    images: Int[Array, " N"]
-    """Rows of the split's images."""
-    captions: Int[Array, "N S L"]
-    """Word ids: `<START>`, the words, `<END>` if it came, then `<NULL>`."""
+@jax.jit
+def _image(data: CaptionSet, images: Array, grid: Array | None) -> Image:
+    """Take images, with grids where these come from a file."""
+    image = data.images.at(images)
+    return image if grid is None else image._replace(grid=grid)
 
 
-@partial(jax.jit, static_argnames=("config", "words", "num_images", "samples"))
+@partial(jax.jit, static_argnames=("config", "words", "columns", "samples"))
 def draw_samples(
     state: TrainState,
-    data: CaptionSet,
+    image: Image,
     *,
     config: CaptionerConfig,
     words: Vocabulary,
-    num_images: int,
+    columns: int,
     samples: int,
-) -> Samples:
-    """Draw the images of the next minibatch, and captions of them from the captioner.
+) -> Int[Array, "N S L"]:
+    """Draw captions of the images of the next minibatch from the captioner.
 
     Args:
         state: state before the step.
-        data: the training captions.
+        image: N images.
         config: shape of the captioner.
         words: the vocabulary, for its special ids.
-        num_images: N.
+        columns: words of a caption, padding included, L.
         samples: captions of each, S.
+
+    Returns:
+        Word ids: `<START>`, the words, `<END>` if it came, then `<NULL>`.
     """
-    rows = draw_rows(
-        jax.random.fold_in(state.key, 0),
-        data.captions[:, 0],
-        num_images,
-        state.step,
-        1,
-        "replacement",
-    )
-    images = data.image_idxs[rows[0]]
     drawn = draw_captions(
-        *bind(state.params, config, data.images.at(images)),
+        *bind(state.params, config, image),
         Sampling(num_samples=samples),
-        Rules(words.start, words.end, words.null, data.captions.shape[1] - 1),
-        jax.random.split(jax.random.fold_in(step_key(state), 0), num_images),
+        Rules(words.start, words.end, words.null, columns - 1),
+        jax.random.split(jax.random.fold_in(step_key(state), 0), image.num),
     )
     ids = jnp.asarray(drawn.ids)
-    return Samples(images, jnp.pad(ids, ((0, 0), (0, 0), (1, 0)), constant_values=words.start))
+    return jnp.pad(ids, ((0, 0), (0, 0), (1, 0)), constant_values=words.start)
 
 
 @partial(jax.jit, donate_argnames="state")
 def learn_from_rewards(
     state: TrainState,
-    data: CaptionSet,
-    drawn: Samples,
+    image: Image,
+    captions: Int[Array, "N S L"],
     rewards: Float[Array, "N S"],
     likelihood: Loss,
     optimiser: optax.GradientTransformation,
@@ -214,13 +239,13 @@ def learn_from_rewards(
 
     Args:
         state: state before the step; donated.
-        data: the training captions.
-        drawn: as `draw_samples` gives it.
+        image: N images.
+        captions: S of each, as `draw_samples` gives them.
         rewards: of the captions.
         likelihood: of weighted captions.
         optimiser: any of Optax's, as a pytree.
     """
-    batch = rewarded_batch(data.images.at(drawn.images), drawn.captions, rewards)
+    batch = rewarded_batch(image, captions, rewards)
     return train_step(state, batch, likelihood, optimiser)[0]
 
 

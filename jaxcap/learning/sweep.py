@@ -29,6 +29,7 @@ from jaxcap.learning.optimiser import Hyper
 from jaxcap.learning.run import Run, opened, record
 from jaxcap.learning.standing import Standing
 from jaxcap.learning.start import Start, initial_params
+from jaxcap.learning.streaming import NEEDS_MEMORY
 from jaxcap.learning.validation import Validator
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.parameters import Params
@@ -123,6 +124,8 @@ def make_learners(
             f"`objective={training.objective}` trains one captioner at a time: leave out `sweep` "
             "and `seeds`"
         )
+    if any(split.grids is not None for split in data.splits.values()):
+        raise ValueError(NEEDS_MEMORY)
     if training.optimiser.lr_schedule == "cosine" and "lr_decay" in dict(members[0].values):
         raise ValueError(
             "`lr_schedule=cosine` has no lr_decay: sweep it with `lr_schedule=exponential`"

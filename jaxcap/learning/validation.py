@@ -1,6 +1,7 @@
 """Measures on the validation split after every epoch: the loss, and CIDEr-D of greedy captions."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -11,8 +12,8 @@ from jax import lax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
-from jaxcap.data.batches import CaptionSet, gather
-from jaxcap.data.dataset import Dataset, choose_images, references_of
+from jaxcap.data.batches import Batch, CaptionSet, gather
+from jaxcap.data.dataset import Dataset, Split, choose_images, references_of
 from jaxcap.decoding.captions import Captioner
 from jaxcap.decoding.word_by_word import Greedy
 from jaxcap.learning import processes
@@ -25,6 +26,9 @@ from jaxcap.nn.loss import CaptionLoss
 from jaxcap.nn.parameters import Params
 from jaxcap.nn.plan import ComputePlan
 from jaxcap.scoring.scores import Scorer
+
+_READ = 128
+"""Grids that are read from a file at a time."""
 
 
 class Validator:
@@ -47,13 +51,19 @@ class Validator:
         train = data.splits.get("train")
         self._layout = None if train is None else Layout.of(train.captions)
         captions = subset(CaptionSet.of(data.val), training.val_captions)
-        self._loss = partial(
-            mean_loss,
-            data=captions if self._layout is None else _spread(captions, self._layout),
-            model=replace(model, dropout=0.0),
-            num_captions=len(captions.captions),
-            layout=self._layout,
-        )
+        model = replace(model, dropout=0.0)
+        if data.val.grids is None:
+            self._loss = partial(
+                mean_loss,
+                data=captions if self._layout is None else _spread(captions, self._layout),
+                model=model,
+                num_captions=len(captions.captions),
+                layout=self._layout,
+            )
+        else:
+            self._loss = partial(
+                self._streamed, partial(streamed_loss, data=captions, split=data.val, model=model)
+            )
         self._cider = None
         if training.val_images:
             self._cider = ValidationCider(model, data, training.val_images)
@@ -94,6 +104,13 @@ class Validator:
         # Hosts that round differently must still agree on which checkpoint is the best.
         return Validated(loss, processes.of_first(self._cider(self._layout.whole(params))))
 
+    def _streamed(self, measure: Callable[[Params], CaptionLoss], params: Params) -> CaptionLoss:
+        """Measure the loss on one device of each process."""
+        if self._layout is None:
+            return measure(params)
+        each = map(float, measure(self._layout.whole(params)))
+        return CaptionLoss(*(jnp.float32(processes.of_first(value)) for value in each))
+
 
 class ValidationCider:
     """Scores parameters on the same images each time: greedy captions, CIDEr-D.
@@ -120,7 +137,7 @@ class ValidationCider:
                 "CIDEr-D of a single image is 0 whatever the caption: give `val_images=2` or more, "
                 "or leave it out where the validation split has one image"
             )
-        self._images = data.val.images.at(jnp.asarray(images))
+        self._split, self._images = data.val, images
         references = references_of(data.val, images, data.vocabulary)
         tokenizer = "character" if data.vocabulary.of_characters else "ptb"
         self._scorer = Scorer(dict(enumerate(references)), tokenizer)
@@ -129,8 +146,14 @@ class ValidationCider:
     def __call__(self, params: Params) -> float:
         """Give the mean CIDEr-D of the images, from 0 to 10."""
         captioner = Captioner(params, self._model, self._vocabulary)
-        captions = captioner.decode(self._images, Greedy(scored=False))
-        sentences = [caption.sentence for caption in captions]
+        size = len(self._images) if self._split.grids is None else _READ
+        sentences = [
+            caption.sentence
+            for first in range(0, len(self._images), size)
+            for caption in captioner.decode(
+                self._split.image(self._images[first : first + size]), Greedy(scored=False)
+            )
+        ]
         rewards = self._scorer.rewards(range(len(sentences)), sentences)
         return float(rewards.mean())
 
@@ -179,6 +202,31 @@ def mean_loss(
     return CaptionLoss(total / num, total / jnp.maximum(words, 1).astype(total.dtype))
 
 
+def streamed_loss(
+    params: Params, data: CaptionSet, *, split: Split, model: CaptionerConfig
+) -> CaptionLoss:
+    """Average the loss over all captions, as `mean_loss` does, with grids read by batches.
+
+    Args:
+        params: parameters.
+        data: captions of the split.
+        split: has the images, with their grids in a file.
+        model: shape of the captioner.
+    """
+    num, image_idxs = len(data.captions), np.asarray(data.image_idxs)
+    plan = ComputePlan.choose(model.vocab_size, _READ, data.captions.shape[1])
+    sums = []
+    for first in range(0, num, _READ):
+        rows = np.minimum(np.arange(first, first + _READ), num - 1)
+        captions = jnp.where(
+            jnp.arange(first, first + _READ)[:, None] < num, data.captions[rows], jnp.int32(0)
+        )
+        batch = Batch(split.image(image_idxs[rows]), captions)
+        sums.append(_jitted_sums(params, batch, model=model, plan=plan))
+    nats, words = (sum(map(float, each)) for each in zip(*sums, strict=True))
+    return CaptionLoss(jnp.float32(nats / num), jnp.float32(nats / max(words, 1)))
+
+
 def _loss_sums(
     params: Params, data: CaptionSet, *, model: CaptionerConfig, batch_size: int
 ) -> tuple[Float[Array, ""], Int[Array, ""]]:
@@ -194,12 +242,21 @@ def _loss_sums(
     def one(args: tuple[Array, Array]) -> tuple[Array, Array]:
         batch = gather(data, args[0])
         captions = jnp.where(args[1], batch.captions, jnp.zeros_like(batch.captions))
-        loss = caption_loss(params, model, batch._replace(captions=captions), plan=plan)
-        nats = loss.per_caption * batch_size
-        return nats, (captions[:, 1:] != 0).sum()
+        return _batch_sums(params, batch._replace(captions=captions), model=model, plan=plan)
 
     nats, words = lax.map(one, (rows, real))
     return nats.sum(), words.sum()
+
+
+def _batch_sums(
+    params: Params, batch: Batch, *, model: CaptionerConfig, plan: ComputePlan
+) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    """Nats and words of a batch."""
+    loss = caption_loss(params, model, batch, plan=plan)
+    return loss.per_caption * len(batch.captions), (batch.captions[:, 1:] != 0).sum()
+
+
+_jitted_sums = jax.jit(_batch_sums, static_argnames=("model", "plan"))
 
 
 def subset(data: CaptionSet, num: int) -> CaptionSet:

@@ -7,18 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcap.data.batches import ORDERS, CaptionSet, draw_rows, gather
+from jaxcap.data.batches import ORDERS, CaptionSet, count_images, draw_rows, gather
 from jaxcap.data.dataset import Split
 from jaxcap.data.image import Image
 from jaxcap.data.seeds import split_seed
 
 M, N, EPOCH = 23, 5, 4
 LENGTHS = np.random.default_rng(0).integers(3, 18, 1000)
+IMAGES = np.random.default_rng(1).permutation(np.repeat(np.arange(400), 5)[:1000])
 
 
 @partial(jax.jit, static_argnames=("count", "order", "num"))
 def draw(first, seed, count, order, num):
-    return draw_rows(jax.random.key(seed), jnp.asarray(LENGTHS[:num]), N, first, count, order)
+    ordered_by = jnp.asarray((IMAGES if order == "images" else LENGTHS)[:num])
+    return draw_rows(jax.random.key(seed), ordered_by, N, first, count, order)
 
 
 def rows(first, count, order, num=M, seed=0):
@@ -50,6 +52,35 @@ def test_buckets_hold_captions_of_like_length_and_replacement_covers_all_evenly(
     expected = counts.sum() / M
     # 22 degrees of freedom: 40 is exceeded with probability 1 %.
     assert ((counts - expected) ** 2 / expected).sum() < 40
+
+
+def test_images_are_dealt_out_whole_within_the_bound():
+    """The images of an epoch follow each other, each with all of its captions."""
+    found = IMAGES[rows(0, 1000 // N, "images", num=1000)]
+    changes = np.flatnonzero(np.diff(found.ravel()))
+    assert len(changes) + 1 == len(np.unique(IMAGES))
+    assert not np.array_equal(found, np.sort(found.ravel()).reshape(found.shape))
+    for captions_each, size, most in (
+        ([5] * 9, 8, 3),  # 2 + 5 + 1, or 1 + 5 + 2
+        ([5] * 9, 5, 2),
+        ([5] * 9, 7, 3),  # 1 + 5 + 1
+        ([5, 5, 1, 1, 5], 6, 4),
+        ([7, 7], 1, 1),
+        ([7, 7], 99, 2),
+        ([1] * 9, 4, 4),
+    ):
+        image_idxs = np.repeat(np.arange(len(captions_each)), captions_each)
+        assert count_images(image_idxs, size) == most, (captions_each, size)
+
+
+def test_captions_that_share_images_are_those_gathered_alone():
+    images = Image(jnp.arange(20.0).reshape(10, 2), jnp.arange(60.0).reshape(10, 3, 2))
+    data = CaptionSet(jnp.arange(46).reshape(23, 2), jnp.asarray(IMAGES[:23] % 10), images)
+    own, shared = gather(data, jnp.arange(9, 18)), gather(data, jnp.arange(9, 18), most_images=8)
+    assert shared.image.num == 8 and shared.rows is not None
+    np.testing.assert_array_equal(shared.captions, own.captions)
+    for a, b in zip(shared.image.at(shared.rows)[:2], own.image[:2], strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_gather_and_trim():

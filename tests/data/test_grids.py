@@ -21,9 +21,11 @@ def test_rows_are_read_in_any_order_and_repeated(tmp_path):
         np.testing.assert_array_equal(grids.read(rows), grid[rows])
 
 
-def test_a_value_that_is_not_finite_names_the_row(tmp_path):
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, np.copysign(np.nan, -1)])
+def test_a_value_that_is_not_finite_names_the_row(tmp_path, value):
     grid = np.zeros((3, 4, 3), np.float16)
-    grid[1, 2, 0] = np.inf
+    grid[0, 0], grid[2, 0] = np.finfo(np.float16).max, np.finfo(np.float16).min
+    grid[1, 2, 0] = value
     with Grids(write(tmp_path / "grid.h5", grid)) as grids:
         grids.read(np.array([0, 2]))
         with pytest.raises(ValueError, match=r"grid\.h5: grid row 1 .* NaN or infinite; make"):

@@ -12,9 +12,10 @@ import pytest
 from tiny_data import tiny_splits
 from tiny_runs import changed, opened
 
-from jaxcap.data.batches import Batch, CaptionSet
+from jaxcap.data.batches import Batch, CaptionSet, count_images
 from jaxcap.data.coco import load_coco, write_coco
 from jaxcap.data.grid_writing import write_grids
+from jaxcap.data.grids import Grids
 from jaxcap.data.image import Image, as_image
 from jaxcap.data.sharded import read_sharded
 from jaxcap.datasets import Placement, load_data
@@ -92,6 +93,35 @@ def test_losses_are_those_of_one_device(folder, batch, vocab, order):
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-6)
     for name, param in found[1][1].items():
         np.testing.assert_allclose(param, found[0][1][name], atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("batch", "vocab", "order"),
+    [(4, 2, "images"), pytest.param(1, 4, "images", marks=pytest.mark.nightly)],
+)
+def test_each_device_is_given_the_grids_of_its_part(folder, tmp_path, batch, vocab, order):
+    """And the losses are those of one device with the same captions."""
+    model = replace(MODEL, attention="soft", grid_dim=3)
+    training = replace(TRAINING, order=order, val_images=4)
+    grid = np.random.default_rng(0).standard_normal((10, 5, 3)).astype(np.float16)
+    with h5py.File(tmp_path / "grid.h5", "w") as file:
+        file.create_dataset("grid", data=grid, chunks=(1, 5, 3))
+    found, reads = [], []
+    for layout in (None, make_layout(training, batch_shards=batch, vocab_shards=vocab)):
+        data = load(folder, layout)
+        with Grids(tmp_path / "grid.h5") as grids:
+            read_all = grids.read
+            grids.read = lambda rows, read=read_all: reads.append(len(rows)) or read(rows)
+            splits = {name: replace(split, grids=grids) for name, split in data.splits.items()}
+            data = replace(data, splits=splits)
+            validate = Validator(model, data, training)
+            reads.clear()
+            calls = list(fit(*placed(layout, data, model), data.train, training, validate))
+        found.append([[*c.losses, c.val.per_caption, c.val.per_word, c.cider] for c in calls])
+    np.testing.assert_allclose(found[1], found[0], rtol=2e-5)
+    # A part is read once for all devices that hold it; images that are shared, once.
+    size = 8 // batch if batch > 1 else count_images(np.asarray(data.train.image_idxs)[:42], 8)
+    assert reads.count(size) == 2 * (CAPTIONS // 8) * batch
 
 
 def collectives(layout, data):

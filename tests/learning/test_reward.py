@@ -16,7 +16,14 @@ from jaxcap.data.image import Image
 from jaxcap.learning.config import OptimiserConfig
 from jaxcap.learning.learner import make_learner
 from jaxcap.learning.loop import fit
-from jaxcap.learning.reward import CiderD, CiderReward, advantages, draw_samples, rewarded_batch
+from jaxcap.learning.reward import (
+    CiderD,
+    CiderReward,
+    advantages,
+    draw_images,
+    draw_samples,
+    rewarded_batch,
+)
 from jaxcap.learning.step import init_state
 from jaxcap.learning.validation import Validator
 from jaxcap.nn.captioner import logits
@@ -97,16 +104,17 @@ def test_gradient_is_that_of_the_expected_reward():
     state = init_state(jax.random.key(1), model, optax.identity(), params)
 
     @jax.jit
-    def gradient(drawn, rewards):
-        batch = rewarded_batch(data.images.at(drawn.images), drawn.captions, rewards)
-        return jax.grad(reward)(params, batch, None)
+    def gradient(image, drawn, rewards):
+        return jax.grad(reward)(params, rewarded_batch(image, drawn, rewards), None)
 
     gradients, means = [], []
     for number in range(20):
         at = state._replace(step=jnp.int32(number))
-        drawn = draw_samples(at, data, config=model, words=words, num_images=1000, samples=5)
-        rewards = word_count(None, drawn.captions.reshape(-1, 3)).reshape(1000, 5)
-        gradients.append(gradient(drawn, jnp.asarray(rewards)))
+        (images,) = draw_images(state.key, data, number, num=1000, count=1)
+        image = data.images.at(images)
+        drawn = draw_samples(at, image, config=model, words=words, columns=3, samples=5)
+        rewards = word_count(None, drawn.reshape(-1, 3)).reshape(1000, 5)
+        gradients.append(gradient(image, drawn, jnp.asarray(rewards)))
         means.append(rewards.mean())
     others = [np.delete(rewards, i, axis=1).mean(axis=1) for i in range(5)]
     found = advantages(jnp.asarray(rewards))
