@@ -39,6 +39,12 @@ RESULTS = flags.DEFINE_string(
     "Write the captions to this file in COCO's results format, with the ids of --image_list.",
 )
 GRID = flags.DEFINE_string("grid", None, "Draw the photos with their captions to this file.")
+ATTENTION = flags.DEFINE_string(
+    "attention",
+    None,
+    "Draw where a captioner that attends looks for each word to this file, such as maps.png; of "
+    "several photos, the second to maps_2.png, the third to maps_3.png, in the order of the lines.",
+)
 ALLOW_PRIVATE = flags.DEFINE_bool(
     "allow_private", False, "Also fetch from addresses of your local network."
 )
@@ -60,6 +66,9 @@ def main(names: list[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
     grid, results = command.writable_path(GRID.value), command.writable_path(RESULTS.value)
+    maps = command.writable_path(ATTENTION.value)
+    if maps:
+        import jaxcap.plots  # noqa: F401  Fails early without Matplotlib.
     listed = {}
     if IMAGE_LIST.value is not None:
         listed = _find_listed(names)
@@ -72,15 +81,20 @@ def main(names: list[str]) -> int:
         encoder=ENCODER.value,
         encoder_weights=ENCODER_WEIGHTS.value,
     )
-    photos = []
-    for photo in captioner.caption_each(
+    photos, drawn = [], 0
+    caption = captioner.caption_with_maps if maps else captioner.caption_each
+    for photo in caption(
         names,
         **read_decoding(captioner.vocabulary)._asdict(),
         batch_size=BATCH_SIZE.value,
         allow_private=ALLOW_PRIVATE.value,
     ):
         _print(photo)
-        photos.append(photo if grid else photo._replace(picture=None))
+        if maps and photo.maps:
+            drawn += 1
+            place = maps if drawn == 1 else maps.with_stem(f"{maps.stem}_{drawn}")
+            _draw_maps(photo, captioner.encoder.network.preprocessing, place)
+        photos.append(photo._replace(picture=photo.picture if grid else None, maps=None))
     if results:
         from jaxcap.scoring.results import write_results
 
@@ -107,6 +121,15 @@ def _find_listed(names: list[str]) -> dict[Any, str]:
     if found.missing:
         print(f"warning: {found.missing}", file=sys.stderr)
     return found.paths
+
+
+def _draw_maps(photo: Any, preprocessing: Any, path: Path) -> None:
+    from jaxcap.plots import attention_maps, save_figure
+
+    width, height = photo.picture.size
+    box = preprocessing.box(height, width)
+    save_figure(attention_maps(photo.picture, *photo.maps, box=box), path)
+    print(f"drew {path}", file=sys.stderr)
 
 
 def _print(photo: Any) -> None:

@@ -20,6 +20,7 @@ from jaxcap.data.grid_writing import project_grid, round_grid
 from jaxcap.data.image import Image as EncodedImage
 from jaxcap.data.projection import Projection
 from jaxcap.decoding.captions import Caption
+from jaxcap.decoding.word_maps import MappedCaption, WordMaps
 from jaxcap.files import AnyPath
 from jaxcap.files.text import one_line
 from jaxcap.learning.checkpoint_info import RunInfo
@@ -45,6 +46,7 @@ class CaptionedPhoto(NamedTuple):
         nats: log-probability of the caption under the model, in nats; None without a caption.
         fault: why the photo could not be opened; None if it could.
         picture: a thumbnail of the photo; None if it is not kept.
+        maps: where the captioner looked for each word; None unless they are asked for.
     """
 
     source: str | RGB
@@ -52,6 +54,7 @@ class CaptionedPhoto(NamedTuple):
     nats: float | None = None
     fault: str | None = None
     picture: Image.Image | None = None
+    maps: WordMaps | None = None
 
 
 class OpenedPhoto(NamedTuple):
@@ -201,7 +204,7 @@ def find_photos(sources: Source | Sequence[Source]) -> list[CaptionedPhoto]:
 def caption_found(
     found: Sequence[CaptionedPhoto],
     encoder: PhotoEncoder,
-    decode: Callable[..., list[Caption]],
+    decode: Callable[..., Sequence[Caption | MappedCaption]],
     *,
     key: Array | None = None,
     batch_size: int = 32,
@@ -228,7 +231,7 @@ def caption_found(
             named = [photo.source for photo in batch if photo.fault is None]
             opened = encoder.open_all(named, pool, allow_private)
             photos = [photo for photo in opened if not isinstance(photo, str)]
-            captions: list[Caption] = []
+            captions: Sequence[Caption | MappedCaption] = []
             if photos:
                 features = encoder.features(photos, batch_size)
                 own = None if key is None else jax.random.fold_in(key, start)

@@ -21,8 +21,9 @@ from jaxcap.learning.progress import Progress
 from jaxcap.learning.run import Run
 from jaxcap.learning.run_folder import CURVE_FILE
 from jaxcap.learning.sweep import table
+from jaxcap.scene_checks import scene_peaks, scene_truth
 from jaxcap.scoring.split_images import knows_truth
-from jaxcap.trained import load_captioner, scene_truth
+from jaxcap.trained import load_captioner
 
 flags.adopt_module_key_flags(training_flags)
 
@@ -129,6 +130,8 @@ def _print_truth(run: Run) -> None:
     if processes.is_first():
         print(f"claims in {which} of the validation scenes:")
         print(scene_truth(captioner, run.data.val))
+        if captioner.config.attention:
+            print(scene_peaks(captioner, run.data.val))
 
 
 def _draw_curves(run: Run) -> None:

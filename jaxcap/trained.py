@@ -5,22 +5,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Array
 
 from jaxcap.data.coco import training_captions
-from jaxcap.data.dataset import Dataset, Split
+from jaxcap.data.dataset import Dataset
 from jaxcap.data.seeds import split_seed
 from jaxcap.datasets import Placement, load_data
 from jaxcap.decoding.captions import Caption, Captioner, Features, caption_images
 from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.strategy import Strategy
-from jaxcap.decoding.word_by_word import Greedy
+from jaxcap.decoding.word_maps import caption_with_maps, check_attends
 from jaxcap.files import AnyPath
 from jaxcap.learning.checkpoint_info import RunInfo
 from jaxcap.learning.checkpoints import Checkpoints
 from jaxcap.photos import CaptionedPhoto, PhotoEncoder, Source, caption_found, find_photos
-from jaxcap.scenes import TruthReport, scene_of_url, truth_report
 from jaxcap.scoring.evaluation import Evaluation
 from jaxcap.scoring.split_images import SplitImages
 from jaxcap.shipped import export_captioner, shipped_checkpoint
@@ -149,6 +149,22 @@ class TrainedCaptioner:
         decode = partial(self.decode, strategy=strategy, rules=rules)
         options = {"batch_size": batch_size, "allow_private": allow_private}
         return caption_found(find_photos(sources), self.encoder, decode, key=key, **options)
+
+    def caption_with_maps(
+        self, sources: Source | Sequence[Source], strategy: Strategy | None = None, **options: Any
+    ) -> Iterator[CaptionedPhoto]:
+        """Caption photos as `caption_each` does, with `maps` of where each word was looked for.
+
+        They are the mean over those of an ensemble that attend. Arguments: as for `caption_each`.
+
+        Raises:
+            ValueError: before the first photo, no captioner attends; or as `caption_each`.
+        """
+        each = [run.captioner for run in self.runs]
+        check_attends(each)
+        rules = options.pop("rules", None)
+        decode = partial(caption_with_maps, each, strategy=strategy, rules=rules)
+        return caption_found(find_photos(sources), self.encoder, decode, **options)
 
     def load_data(
         self, split: str, data_dir: AnyPath | None = None, dataset: str | None = None
@@ -303,10 +319,3 @@ def load_captioner(
             )
     weights = None if encoder_weights is None else Path(encoder_weights).expanduser()
     return TrainedCaptioner(tuple(runs), encoder, weights)
-
-
-def scene_truth(captioner: Captioner, split: Split) -> TruthReport:
-    """Caption every scene of a split greedily and check every claim."""
-    captions = captioner.decode(split.images, Greedy(scored=False))
-    scenes = [scene_of_url(url.decode()) for url in split.urls.tolist()]
-    return truth_report(scenes, [caption.sentence for caption in captions])

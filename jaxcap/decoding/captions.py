@@ -216,17 +216,27 @@ def caption_images(
 
     Arguments and errors are those of `decode_images`.
     """
-    strategy = strategy or DEFAULT_STRATEGY
-    if isinstance(strategy, Beam):
-        strategy = replace(strategy, best_only=True)
-    found = decode_images(captioners, features, strategy, rules=rules, key=key)
+    found = decode_best(captioners, features, strategy, rules=rules, key=key)
     spell = captioners[0].vocabulary.sentence
     return [
         Caption(spell(ids), log_prob)
-        for ids, log_prob in zip(
-            np.asarray(found.ids[:, 0]), found.log_probs[:, 0].tolist(), strict=True
-        )
+        for ids, log_prob in zip(found.ids[:, 0], found.log_probs[:, 0].tolist(), strict=True)
     ]
+
+
+def decode_best(
+    captioners: Sequence[Captioner],
+    features: Features,
+    strategy: Strategy | None = None,
+    *,
+    rules: Rules | None = None,
+    key: Array | None = None,
+) -> Hypotheses:
+    """Write captions as `decode_images` does, whose first is all that is used of each image."""
+    strategy = strategy or DEFAULT_STRATEGY
+    if isinstance(strategy, Beam):
+        strategy = replace(strategy, best_only=True)
+    return decode_images(captioners, features, strategy, rules=rules, key=key)
 
 
 def word_tables(captioners: Sequence[Captioner], captions: int) -> tuple[Array | None, ...]:

@@ -3,6 +3,7 @@
 Axes: N captions, T steps, H hidden units, K alternatives. `jaxcap.plots` draws both.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -10,13 +11,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from jaxcap.data.image import Image
+from jaxcap.data.image import Image, as_image
 from jaxcap.nn.captioner import logits
-from jaxcap.nn.cells import LSTM, Gates, LSTMCarry
+from jaxcap.nn.cells import LSTM, Cell, Gates, LSTMCarry
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.one_word import ImageCarry, attention_memory, read_word, start
-from jaxcap.nn.parameters import Params, cell_params
-from jaxcap.nn.scan import input_products
+from jaxcap.nn.parameters import Params
+from jaxcap.nn.top_down import TopDownCarry
 
 
 class WordProbabilities(NamedTuple):
@@ -74,26 +75,50 @@ def gate_activations(
         words: captions from `<START>` on, word ids.
 
     Returns:
-        The gates, (N, T, H) each.
+        The gates, (N, T, H) each; with `attention=topdown` those of the cell that chooses words.
 
     Raises:
-        ValueError: the cell of the captioner is not the built-in LSTM.
+        ValueError: the cell of the captioner is not the built-in LSTM; or it attends, and the
+            images have no grid.
     """
     if config.found_cell != LSTM:
         raise ValueError(f"only `cell=lstm` has the gates i, f, o, g; this cell is {config.cell}")
-    first = start(params, config, image)
-    x = params["W_embed"][words.T]
-    if config.attention:
-        raise ValueError("gates are not shown for a captioner with `attention`")
-    if isinstance(first, ImageCarry):
-        x = x if first.x is None else x + first.x[None]
-        first = first.cell
+    memory = attention_memory(params, config, as_image(image))
+    recording = replace(config, cell=_RECORDING, init_cell=False)
+    first = jax.tree.map(
+        lambda node: _before_the_first(node) if isinstance(node, LSTMCarry) else node,
+        start(params, config, image),
+        is_leaf=lambda node: isinstance(node, LSTMCarry),
+    )
 
-    def read(carry: LSTMCarry, xWx: Float[Array, "N G"]) -> tuple[LSTMCarry, Gates]:
-        return LSTM.update(xWx + carry.h @ params["Wh"], carry)
+    def read(carry: Any, word: Int[Array, " N"]) -> tuple[Any, Gates]:
+        carry = read_word(params, recording, carry, word, memory=memory).carry
+        cell = carry.cell if isinstance(carry, ImageCarry) else carry
+        return carry, (cell.language if isinstance(cell, TopDownCarry) else cell).gates
 
-    _, gates = lax.scan(read, first, input_products(cell_params(params), x))
+    _, gates = lax.scan(read, first, words.T)
     return jax.tree.map(lambda gate: gate.swapaxes(0, 1), gates)
+
+
+class _Recorded(NamedTuple):
+    """State of an LSTM, with the gates that made it."""
+
+    h: Float[Array, "N H"]
+    c: Float[Array, "N H"]
+    gates: Gates
+
+
+def _before_the_first(carry: LSTMCarry) -> _Recorded:
+    none = jnp.zeros_like(carry.h)
+    return _Recorded(carry.h, carry.c, Gates(none, none, none, none))
+
+
+def _record(a: Float[Array, "N G"], carry: _Recorded) -> tuple[_Recorded, tuple[()]]:
+    after, gates = LSTM.update(a, LSTMCarry(carry.h, carry.c))
+    return _Recorded(after.h, after.c, gates), ()
+
+
+_RECORDING = Cell(LSTM.gates, lambda h0: _before_the_first(LSTM.start(h0)), _record)
 
 
 def attention_maps(

@@ -53,15 +53,19 @@ class Preprocessing:
         """
         check_pixels(image)
         height, width, _ = image.shape
-        box = (0.0, 0.0, float(width), float(height))
-        if self.fit == "crop":
-            side = self.crop_share * min(height, width)
-            left, top = (width - side) / 2, (height - side) / 2
-            box = (left, top, left + side, top + side)
+        box = self.box(height, width)
         if (height, width) == (self.size, self.size) and box == (0, 0, width, height):
             return image
         picture = Image.fromarray(image)
         return np.array(picture.resize((self.size, self.size), _FILTERS[self.filter], box=box))
+
+    def box(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Return left, top, right and bottom of what the network sees of a picture, in pixels."""
+        if self.fit == "squeeze":
+            return (0.0, 0.0, float(width), float(height))
+        side = self.crop_share * min(height, width)
+        left, top = (width - side) / 2, (height - side) / 2
+        return (left, top, left + side, top + side)
 
     def normalise(self, images: UInt8[Array, "N S S 3"]) -> Float[Array, "N S S 3"]:
         """Scale a batch of resized pictures to the range and channel order of the network."""

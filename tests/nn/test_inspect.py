@@ -6,22 +6,23 @@ import numpy as np
 import pytest
 from draws import normal, parameters, word_ids
 
+from jaxcap.data.image import Image
 from jaxcap.nn.captioner import logits
-from jaxcap.nn.cells import CellParams
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.inspect import gate_activations, word_probabilities
-from jaxcap.nn.one_word import start
-from jaxcap.nn.unroll import lstm_step
+from jaxcap.nn.one_word import bind
 
 N, T, D, V, H = 3, 4, 7, 11, 8
 
 pytestmark = pytest.mark.usefixtures("x64")
 
 
-def example(**changes):
-    """Parameters, shape, features and captions."""
+def example(**given):
+    """Parameters, shape, features, with a grid for attention, and captions."""
+    changes, features = dict(given), normal(1, (N, D), jnp.float64)
+    if "attention" in changes:
+        features, changes["grid_dim"] = Image(features, normal(3, (N, 6, 2), jnp.float64)), 2
     config = CaptionerConfig(V, D, 5, H, **changes)
-    features = normal(1, (N, D), jnp.float64)
     captions = word_ids(2, (N, T + 1), 4, V).at[:, 0].set(1)
     return parameters(config, jnp.float64), config, features, captions
 
@@ -38,23 +39,31 @@ def test_probabilities_are_those_of_the_logits(cell):
     np.testing.assert_allclose(found.top, np.take_along_axis(each, likeliest, 2), rtol=1e-12)
 
 
-@pytest.mark.parametrize("feed", [False, True])
-def test_gates_make_the_states_of_the_steps(feed):
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"feed_features": True}, {"attention": "soft"}, {"attention": "topdown"}],
+)
+def test_gates_make_the_states_of_the_steps(changes):
     """c' = f c + i g and h' = o tanh(c') at every step, from the gates alone."""
-    params, config, features, captions = example(init_cell=True, feed_features=feed)
+    params, config, features, captions = example(init_cell=True, **changes)
     gates = gate_activations(params, config, features, captions)
     assert gates.i.shape == (N, T + 1, H)
     assert all((gate > 0).all() and (gate < 1).all() for gate in gates[:3]) and gates.g.min() < 0
-    cell = CellParams(params["Wx"], params["Wh"], params["b"])
-    carry, more = start(params, config, features), 0.0
-    if feed:
-        carry, more = carry.cell, carry.x
-    c = carry.c
+
+    def cell(carry):
+        """The state of the LSTM that chooses words."""
+        carry = carry.cell if changes else carry
+        return carry.language if changes.get("attention") == "topdown" else carry
+
+    step, carry = bind(params, config, features)
+    c = cell(carry).c
     for t in range(T + 1):
-        carry, h = lstm_step(cell, carry, params["W_embed"][captions[:, t]] + more)
+        carry, _ = step(carry, captions[:, t])
         c = gates.f[:, t] * c + gates.i[:, t] * gates.g[:, t]
-        np.testing.assert_allclose(c, carry.c, rtol=1e-11, atol=1e-14)
-        np.testing.assert_allclose(gates.o[:, t] * jnp.tanh(c), h, rtol=1e-11, atol=1e-14)
+        np.testing.assert_allclose(c, cell(carry).c, rtol=1e-11, atol=1e-14)
+        np.testing.assert_allclose(
+            gates.o[:, t] * jnp.tanh(c), cell(carry).h, rtol=1e-11, atol=1e-14
+        )
 
 
 def test_only_an_lstm_has_these_gates_and_top_must_fit():

@@ -122,6 +122,51 @@ def test_a_grid_has_a_frame_for_each_picture(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["grid.png"]
 
 
+def heat(ax):
+    """The opacity of the map over a picture, and where it lies: left, right, bottom, top."""
+    _, over = ax.images
+    return over.get_array()[..., 3], over.get_extent()
+
+
+def test_a_map_lies_on_its_place_for_each_word(tmp_path):
+    """The picture alone, then a tile a word, whose peak is that of its map, on one scale."""
+    maps = np.full((2, 9), 0.02)
+    maps[0, 2], maps[1, 3] = 0.84, 0.42
+    figure = plots.attention_maps(Image.new("RGB", (90, 60), "red"), ["costs", "$1" * 20], maps)
+    whole, first, second, bar = figure.axes
+    assert len(whole.images) == 1 and whole.images[0].get_array()[0, 0].tolist() == [255, 0, 0]
+    assert first.get_title() == "costs" and second.get_title() == "$1$1$1$1$1$1$1$…"
+    (above, extent), (left, _) = heat(first), heat(second)
+    assert extent == [0, 90, 60, 0] and whole.images[0].get_extent() == extent
+    height, width = above.shape
+    assert width == pytest.approx(1.5 * height, rel=0.02)
+    for opacity, (row, column) in ((above, (0, 2)), (left, (1, 0))):
+        y, x = np.unravel_index(opacity.argmax(), opacity.shape)
+        assert (y * 3 // height, x * 3 // width) == (row, column)
+    assert above.max() > left.max() > 0.4 and bar.get_xlim()[1] == pytest.approx(0.84)
+    plots.save_figure(figure, tmp_path / "maps.png")
+
+
+def test_a_map_of_some_places_of_a_part_of_a_picture():
+    mask = np.array([True, True, False, True, True, True, False, True])
+    maps = np.array([[0, 0, 9, 0, 0, 0, 9, 1.0]])
+    crop = (20, 0, 60, 40)
+    pixels = np.zeros((40, 80, 3), np.uint8)
+    figure = plots.attention_maps(pixels, ["a"], maps, shape=(3, 2), mask=mask, box=crop)
+    opacity, extent = heat(figure.axes[1])
+    assert extent == [20, 60, 40, 0] and figure.axes[1].get_xlim() == (0, 80)
+    assert opacity[-1, -1] == opacity.max() and opacity[0].max() < 0.1
+
+
+def test_a_figure_of_maps_is_bounded_and_of_even_maps_is_pale():
+    for words, tiles in ((0, 1), (11, 12), (150, 152)):
+        maps = np.full((words, 49), 1 / 49)
+        figure = plots.attention_maps(Image.new("RGB", (8, 90)), ["word"] * words, maps)
+        assert max(figure.get_size_inches()) < 28
+        assert len(figure.axes) == tiles + bool(words)
+        assert words == 0 or heat(figure.axes[1])[0].max() < 0.4
+
+
 def test_a_sheet_shows_the_best_and_the_worst():
     captions, references = {0: "a cat", 1: "", 2: "a dog"}, {0: ["a cat"], 1: ["x y"], 2: ["dog"]}
     urls = {0: "scenes://val/0", 1: "/nowhere.png"}
@@ -130,6 +175,10 @@ def test_a_sheet_shows_the_best_and_the_worst():
     reason, caption = (text.get_text() for text in worst.texts)
     assert reason.startswith("/nowhere.png: no such file")
     assert caption == "(empty)\nworst, CIDEr 0.000"
+
+
+def draw_maps(words, maps, **options):
+    return plots.attention_maps(Image.new("RGB", (8, 8)), words, maps, **options)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +192,17 @@ def test_a_sheet_shows_the_best_and_the_worst():
         ),
         (lambda: plots.gate_maps(gates(), READ[:2]), "got 2 words for gates at 3 words"),
         (lambda: plots.gate_maps(gates(), READ, []), "`axes` has 0 axes, expected 4"),
+        (lambda: draw_maps(["a"], np.ones((2, 4))), "got 1 words for 2 maps"),
+        (lambda: draw_maps(["a"], np.ones((1, 2, 2))), r"shape \(1, 2, 2\), expected \(T, L\)"),
+        (lambda: draw_maps(["a"], np.ones((1, 6))), "has 6 places, but no square: .* by `shape`"),
+        (lambda: draw_maps(["a"], np.ones((1, 6)), shape=(2, 2)), r"is \(2, 2\), 4 places"),
+        (lambda: draw_maps(["a"], np.ones((1, 4)), mask=[True]), r"expected \(4,\), a value"),
+        (lambda: draw_maps(["a"], np.ones((1, 4)), mask=[False] * 4), "has 0 places"),
+        (lambda: draw_maps(["a"], np.full((1, 4), np.nan)), "no shares: negative, NaN"),
+        (
+            lambda: plots.attention_maps(np.ones((2, 2)), ["a"], np.ones((1, 4))),
+            r"`picture` has type float64 and shape \(2, 2\), expected uint8",
+        ),
         (lambda: plots.probability_strip(FOUND, CAPTION[:4], WORDS), "for the 3 words after"),
     ],
 )
