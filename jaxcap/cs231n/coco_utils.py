@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from jaxcap.cs231n.arrays import Dict
 from jaxcap.data.coco import load_arrays
 from jaxcap.data.dataset import SPLITS
+from jaxcap.data.image import Image
 from jaxcap.scenes import ensure_scenes
 from jaxcap.text.vocabulary import decode_captions
 
@@ -78,7 +79,7 @@ def load_coco_data(
 
 def sample_coco_minibatch(
     data: dict[str, Any], batch_size: int = 100, split: str = "train"
-) -> tuple[Int[np.ndarray, "N L"], Float[np.ndarray, "N D"], np.ndarray]:
+) -> tuple[Int[np.ndarray, "N L"], Float[np.ndarray, "N D"] | Image, np.ndarray]:
     """Draw N captions with replacement from NumPy's global generator.
 
     Args:
@@ -87,13 +88,15 @@ def sample_coco_minibatch(
         split: "train" or "val".
 
     Returns:
-        The captions, and the features and the URLs of their images.
+        The captions, and the features and the URLs of their images. Features that are an `Image`,
+        for captioners that attend, stay one.
     """
     rows = np.random.choice(len(data[f"{split}_captions"]), batch_size)
     image_idxs = data[f"{split}_image_idxs"][rows]
+    features = data[f"{split}_features"]
     return (
         data[f"{split}_captions"][rows],
-        data[f"{split}_features"][image_idxs],
+        features.at(image_idxs) if isinstance(features, Image) else features[image_idxs],
         data[f"{split}_urls"][image_idxs],
     )
 

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from jaxcap.cs231n.arrays import Dict, common_dtype
+from jaxcap.data.image import Image
 from jaxcap.decoding.rules import Rules
 from jaxcap.decoding.word_by_word import Greedy
 from jaxcap.nn.cells import CELLS
@@ -35,13 +36,17 @@ class Captioner:
         hidden_dim: int,
         cell_type: str,
         dtype: Any,
+        attention: str | None = None,
+        grid_dim: int = 0,
     ):
         if "<NULL>" not in word_to_idx:
             raise ValueError("`word_to_idx` lacks <NULL>, the padding of captions: add it")
         if cell_type not in CELLS:
             raise ValueError(f"`cell_type` must be one of {', '.join(CELLS)}, got {cell_type}")
         self.config = CaptionerConfig(
-            len(word_to_idx), input_dim, wordvec_dim, hidden_dim, cell_type
+            *(len(word_to_idx), input_dim, wordvec_dim, hidden_dim, cell_type),
+            attention=attention,
+            grid_dim=grid_dim,
         )
         self.cell_type = cell_type
         self.dtype = dtype
@@ -51,8 +56,9 @@ class Captioner:
         self._start = word_to_idx.get("<START>")
         self._end = word_to_idx.get("<END>")
         self.params: Dict[str, Any] = Dict()
-        for name in _DRAWN:
-            shape = self.config.parameter_shapes()[name]
+        shapes = self.config.parameter_shapes()
+        for name in (*_DRAWN, *(name for name in shapes if name not in _DRAWN)):
+            shape = shapes[name]
             scale = None if name.startswith("b") else float(np.sqrt(shape[0]))
             self.params[name] = self._initial(shape, 100.0 if name == "W_embed" else scale)
 
@@ -64,23 +70,28 @@ class Captioner:
         """Convert a parameter or an argument to a NumPy array."""
         return np.asarray(value)
 
-    def _arrays(self, features: Any) -> tuple[dict[str, np.ndarray], Float[np.ndarray, "N D"]]:
+    def _arrays(self, features: Any) -> tuple[dict[str, np.ndarray], Image]:
         """Convert the parameters and the features to NumPy arrays of one dtype."""
-        features = self._array(features)
-        check_features(features, self.config.feature_dim)
+        image = features if isinstance(features, Image) else Image(features)
+        pooled = self._array(image.pooled)
+        check_features(pooled, self.config.feature_dim)
+        if self.config.attention is None:
+            image = Image(pooled)
+        else:
+            check_image_grid(image, len(pooled), self.config.grid_dim)
         params = {name: self._array(value) for name, value in self.params.items()}
-        dtype = common_dtype(features, *params.values())
+        dtype = common_dtype(pooled, *params.values())
         params = {name: value.astype(dtype, copy=False) for name, value in params.items()}
-        return params, features.astype(dtype, copy=False)
+        return params, image._replace(pooled=pooled.astype(dtype, copy=False))
 
     def _greedy(self, features: Any, max_length: int) -> Int[np.ndarray, "N T"]:
         if self._start is None or self._end is None:
             missing = "<START>" if self._start is None else "<END>"
             raise ValueError(f"`word_to_idx` lacks {missing}, which sampling needs: add it")
         rules = Rules(self._start, self._end, max_length=max_length)
-        params, features = self._arrays(features)
+        params, image = self._arrays(features)
         with jax.enable_x64(True):
-            return np.array(_sample(params, self.config, features, rules))
+            return np.array(_sample(params, self.config, image, rules))
 
 
 def check_features(features: Any, width: int) -> None:
@@ -89,6 +100,21 @@ def check_features(features: Any, width: int) -> None:
         raise ValueError(
             f"`features` has shape {tuple(features.shape)}, expected (N, {width}), one row an "
             "image; for one image use features[None]"
+        )
+
+
+def check_image_grid(image: Image, num: int, width: int) -> None:
+    """Raise a ValueError unless an image has a grid of the shape (num, L, width)."""
+    if image.grid is None:
+        raise ValueError(
+            "`features` has no grid, to which the captioner attends: give `jaxcap.Image(pooled, "
+            "grid)` in place of an array"
+        )
+    shape = np.shape(image.grid)
+    if len(shape) != 3 or shape[::2] != (num, width):
+        raise ValueError(
+            f"the grid of `features` has shape {shape}, expected ({num}, L, {width}), L places for "
+            "each row of the pooled features"
         )
 
 
@@ -102,6 +128,6 @@ def check_captions(captions: Any, images: int) -> None:
 
 
 @partial(jax.jit, static_argnames=("config", "rules"))
-def _sample(params: Params, config: CaptionerConfig, features: Array, rules: Rules) -> Array:
-    one, carry = bind(params, config, features)
-    return jnp.asarray(Greedy(scored=False).write(one, carry, rules, len(features)).ids[:, 0])
+def _sample(params: Params, config: CaptionerConfig, image: Image, rules: Rules) -> Array:
+    one, carry = bind(params, config, image)
+    return jnp.asarray(Greedy(scored=False).write(one, carry, rules, image.num).ids[:, 0])
