@@ -1,6 +1,7 @@
 """The course's captioner over images with a grid: gradients, captions, and its solver."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.random import randn
@@ -63,7 +64,8 @@ def test_the_solver_trains_it_and_it_says_what_the_library_does(image):
     assert solver.loss_history[-1] < 0.3 < solver.loss_history[0]
     said = [WORDS.decode(row) for row in model.sample(image)]
     assert said == ["cat dog", "dog"]
-    captioner = Captioner({k: jax.numpy.asarray(v) for k, v in model.params.items()}, model.config, WORDS)
+    params = {name: jnp.asarray(value) for name, value in model.params.items()}
+    captioner = Captioner(params, model.config, WORDS)
     image = jax.tree.map(lambda x: x.astype(np.float32) if x.dtype != bool else x, image)
     assert [caption.sentence for caption in captioner.decode(image, Greedy())] == said
 

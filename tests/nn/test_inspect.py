@@ -59,11 +59,10 @@ def test_gates_make_the_states_of_the_steps(changes):
     c = cell(carry).c
     for t in range(T + 1):
         carry, _ = step(carry, captions[:, t])
+        after = cell(carry)
         c = gates.f[:, t] * c + gates.i[:, t] * gates.g[:, t]
-        np.testing.assert_allclose(c, cell(carry).c, rtol=1e-11, atol=1e-14)
-        np.testing.assert_allclose(
-            gates.o[:, t] * jnp.tanh(c), cell(carry).h, rtol=1e-11, atol=1e-14
-        )
+        np.testing.assert_allclose(c, after.c, rtol=1e-11, atol=1e-14)
+        np.testing.assert_allclose(gates.o[:, t] * jnp.tanh(c), after.h, rtol=1e-11, atol=1e-14)
 
 
 def test_only_an_lstm_has_these_gates_and_top_must_fit():
