@@ -16,7 +16,12 @@ LSTM, PHOTOS = "lstm_captioning.ipynb", "your_own_photos.ipynb"
 DIGITS = ("5.70541e-09", "5.81431e-09", "8.61054e-08", "loss 9.82445935443, ")
 # What is replaced before an execution by default, so that it takes seconds.
 SHORTER = {
-    LSTM: {"TrainingConfig(val_captions=250)": "TrainingConfig(val_captions=250, num_epochs=1)"},
+    LSTM: {
+        "TrainingConfig(val_captions=250)": "TrainingConfig(val_captions=250, num_epochs=1)",
+        'pairs_of_things("train", 400)': 'pairs_of_things("train", 50)',
+        'pairs_of_things("val", 60)': 'pairs_of_things("val", 4)',
+        "num_epochs=48": "num_epochs=1",
+    },
     PHOTOS: {"range(400)": "range(24)", '"--num_epochs=12"': '"--num_epochs=1"'},
 }
 
@@ -108,8 +113,11 @@ def test_lstm_captioning(execute, whole):
     lstm, rnn = re.search(
         r"^mean of the last 50: LSTM ([\d.]+), RNN ([\d.]+)$", text, re.M
     ).groups()
+    looks = re.search(r"^looks at it +([\d.]+)%.*; ([\d.]+)% with the peaks", text, re.M)
+    assert looks
     if whole:  # As launch/mid.flags and mid_rnn.flags say.
         assert float(lstm) < 0.6 < 4 < float(rnn) < 16
+        assert float(looks[1]) > 80 > 60 > float(looks[2])
 
 
 @pytest.mark.nightly

@@ -76,7 +76,7 @@ class Captioner:
         pooled = self._array(image.pooled)
         check_features(pooled, self.config.feature_dim)
         if self.config.attention is None:
-            image = Image(pooled)
+            image = image._replace(grid=None, grid_mask=None)
         else:
             check_image_grid(image, len(pooled), self.config.grid_dim)
         params = {name: self._array(value) for name, value in self.params.items()}
