@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from jaxcap.data.dataset import Split
-from jaxcap.data.image import Image
+from jaxcap.data.dataset import Split, SplitRows
 from jaxcap.decoding.captions import Captioner
 from jaxcap.decoding.word_by_word import Greedy
 from jaxcap.decoding.word_maps import caption_with_maps
@@ -29,8 +28,8 @@ def scene_peaks(captioner: Captioner, split: Split) -> PeakReport:
     return peak_report(_scenes(split), words, maps)
 
 
-def _images(split: Split) -> Image:
-    return split.image(np.arange(split.num_images))
+def _images(split: Split) -> SplitRows:
+    return SplitRows(split, np.arange(split.num_images))
 
 
 def _scenes(split: Split) -> list[Scene]:

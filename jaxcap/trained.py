@@ -302,8 +302,7 @@ def load_captioner(
         FileNotFoundError: there is no such run, or no readable checkpoint in it.
         ValueError: the list of folders is empty, or vocabularies differ; the message names both.
     """
-    if checkpoint is None:
-        checkpoint = shipped_checkpoint()
+    checkpoint = shipped_checkpoint() if checkpoint is None else checkpoint
     folders = [checkpoint] if isinstance(checkpoint, str | os.PathLike) else checkpoint
     if not folders:
         raise ValueError("`checkpoint` is empty: give the folder of at least one run")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxcap.data.dataset import SplitRows
 from jaxcap.data.image import Image, as_image
 from jaxcap.decoding.captions import Captioner, Features, decode_best
 from jaxcap.decoding.rules import Rules
@@ -70,7 +71,8 @@ def caption_with_maps(
     """
     check_attends(captioners)
     found = decode_best(captioners, features, strategy, rules=rules, key=key)
-    vocabulary, ids, image = captioners[0].vocabulary, found.ids[:, 0], as_image(features)
+    image = features if isinstance(features, SplitRows) else as_image(features)
+    vocabulary, ids = captioners[0].vocabulary, found.ids[:, 0]
     looking = tuple(one for one in captioners if one.config.attention)
     parts = [
         np.asarray(_maps(looking, image.at(np.arange(first, first + len(part))), part))
