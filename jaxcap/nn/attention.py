@@ -16,10 +16,11 @@ What is linear in the grid is computed once an image: `values = grid @ W_grid + 
 Axes: N examples, T steps, L places of the grid, A width of the scores, C width of the values, H
 hidden units, G = gates * H of the cell. Time is first.
 
-`scan_attending` has a backward pass by hand (`jax.custom_vjp`). The reverse scan computes the tanh
-of each place again in place of saving it: A numbers a place and step. It saves the maps, the
-context and its gate, L + C + 1 numbers an example and step, besides what `scan_cell` saves. The
-gradient of the keys is summed within the scan; that of the values is one batched matmul after it.
+`scan_attending` has a backward pass by hand (`jax.custom_vjp`). It computes the tanh of each place
+again in place of saving it: A numbers a place and step. It saves the queries, the maps, the context
+and its gate, A + L + C + 1 numbers an example and step, besides what `scan_cell` saves. The
+gradients of the keys (`jaxcap.nn.places`) and of the values, one batched matmul, come after the
+reverse scan.
 """
 
 from functools import partial
@@ -28,8 +29,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
+from jaxcap.nn import places
 from jaxcap.nn.cells import Cell
 from jaxcap.nn.products import multiplier, product
 from jaxcap.nn.scan import previous, rows
@@ -73,6 +75,7 @@ def attend(
     keys: Float[Array, "N L A"],
     values: Float[Array, "N L C"],
     mask: Bool[Array, "N L"] | None = None,
+    image: Int[Array, " R"] | None = None,
 ) -> Context:
     """Attend to the grid by the hidden state.
 
@@ -85,25 +88,49 @@ def attend(
 
     Args:
         params: the weights; `W_context` is not used here.
-        h: hidden states of N examples.
+        h: hidden states of N examples, or of R rows.
         keys, values: of the images of the same examples.
         mask: True at places that an image has; None if all have all.
+        image: the image of each of R rows, as decoders have; None if they are the examples.
     """
-    memory = Memory(keys, values, mask)
     query = product(h, params.W_query)
     gate = jax.nn.sigmoid(h @ params.W_gate + params.b_gate[None])
-    alpha = map_of(query, params.w_score, memory)
-    return Context(gate * mean_of(alpha, memory.values), alpha)
+    mean, alpha = look(query, params.w_score, Memory(keys, values, mask), image)
+    return Context(gate * mean, alpha)
+
+
+def look(
+    query: Float[Array, "R A"],
+    w_score: Float[Array, " A"],
+    memory: Memory,
+    image: Int[Array, " R"] | None = None,
+) -> Context:
+    """Compute the map of each query and the mean of the values by it; `image` as for `attend`.
+
+    The keys and values of images with several rows are not copied for each, which would be most of
+    the time of a decoder.
+    """
+    if image is None:
+        alpha = map_of(query, w_score, memory)
+        return Context(mean_of(alpha, memory.values), alpha)
+
+    def each(query: Float[Array, " A"], image: Int[Array, ""]) -> Context:
+        keys, values, mask = memory.at(image)
+        alpha = _shares(jnp.tanh(keys + query[None]) @ w_score, mask)
+        return Context(alpha @ values, alpha)
+
+    return places.in_cache(each, memory.keys[0].size, query, image)
 
 
 def map_of(
     query: Float[Array, "N A"], w_score: Float[Array, " A"], memory: Memory
 ) -> Float[Array, "N L"]:
     """Compute the share of each place, of sum 1, by additive scores."""
-    scores = jnp.tanh(memory.keys + query[:, None]) @ w_score
-    if memory.mask is not None:
-        scores = jnp.where(memory.mask, scores, -jnp.inf)
-    return jax.nn.softmax(scores, axis=1)
+    return _shares(places.scores(query, w_score, memory.keys), memory.mask)
+
+
+def _shares(scores: Float[Array, "*N L"], mask: Bool[Array, "*N L"] | None) -> Float[Array, "*N L"]:
+    return jax.nn.softmax(scores if mask is None else jnp.where(mask, scores, -jnp.inf), axis=-1)
 
 
 def mean_of(alpha: Float[Array, "N L"], values: Float[Array, "N L C"]) -> Float[Array, "N C"]:
@@ -182,6 +209,7 @@ class _Saved(NamedTuple):
     """What the backward pass needs of each step, besides its states."""
 
     cell: Any
+    query: Float[Array, "T N A"]
     alpha: Float[Array, "T N L"]
     context: Float[Array, "T N C"]
     gate: Float[Array, "T N 1"]
@@ -205,8 +233,9 @@ def _scan_attending_fwd(cell, weights, carry, xWx, memory, counts):
         gate = jax.nn.sigmoid(opening + attention.b_gate[None])
         alpha = map_of(query, attention.w_score, memory)
         context = mean_of(alpha, memory.values)
-        after, saved = update(xWx + hWh + times_context(gate * context), before)
-        return (after, seen + counted(alpha, count)), (after, _Saved(saved, alpha, context, gate))
+        after, of_cell = update(xWx + hWh + times_context(gate * context), before)
+        saved = _Saved(of_cell, query, alpha, context, gate)
+        return (after, seen + counted(alpha, count)), (after, saved)
 
     seen = jnp.zeros(memory.keys.shape[:2], xWx.dtype)
     (last, seen), (states, saved) = lax.scan(forward, (carry, seen), (xWx, counts))
@@ -223,7 +252,7 @@ def _scan_attending_bwd(cell, residuals, cotangents):
     keys, values = memory.keys, memory.values
 
     def backward(state, inputs):
-        (dcarry, dkeys, dscore), (dh, saved, before, after, count) = state, inputs
+        (dcarry, dscore), (dh, saved, before, after, count) = state, inputs
         da, dbefore = pull_back(saved.cell, before, after, dcarry._replace(h=dcarry.h + dh))
         dz = times_contextT(da)
         dcontext = saved.gate * dz
@@ -231,20 +260,19 @@ def _scan_attending_bwd(cell, residuals, cotangents):
         dalpha = jnp.einsum("nc,nlc->nl", dcontext, values) + counted(dseen, count)
         mean = (saved.alpha * dalpha).sum(1, keepdims=True)
         dscores = saved.alpha * (dalpha - mean)
-        # The tanh of each place again, which would be most of what is saved.
-        query = product(before.h, attention.W_query)
-        turned = jnp.tanh(keys + query[:, None])
-        dturned = dscores[..., None] * attention.w_score[None, None] * (1 - turned * turned)
-        dh_of = jnp.concatenate([da, dturned.sum(1), opening], axis=1)
+        dquery, dw_score = places.pulled_back(dscores, saved.query, attention.w_score, keys)
+        dh_of = jnp.concatenate([da, dquery, opening], axis=1)
         dbefore = dbefore._replace(h=dbefore.h + times_joinedT(dh_of))
-        dscore = dscore + jnp.einsum("nl,nla->a", dscores, turned)
-        return (dbefore, dkeys + dturned, dscore), (dh_of, dcontext)
+        return (dbefore, dscore + dw_score), (dh_of, dcontext, dscores)
 
     before = jax.tree.map(previous, carry, states)
-    zeros = jnp.zeros_like(keys), jnp.zeros((A,), keys.dtype)
-    (dcarry, dkeys, dscore), (dh_of, dcontext) = lax.scan(
-        backward, (dlast, *zeros), (dout, saved, before, states, counts), reverse=True
+    (dcarry, dscore), (dh_of, dcontext, dscores) = lax.scan(
+        backward,
+        (dlast, jnp.zeros_like(attention.w_score)),
+        (dout, saved, before, states, counts),
+        reverse=True,
     )
+    dkeys = places.keys_gradient(dscores, saved.query, attention.w_score, keys)
     dvalues = jnp.einsum("tnl,tnc->nlc", saved.alpha, dcontext)
     G = weights.Wh.shape[1]
     da = dh_of[..., :G]

@@ -187,13 +187,13 @@ def _advance(
     """Advance a cell by one step, from the product of the word and with what it attends to."""
     alpha = None
     if memory is not None and known.image is not None:
-        memory = memory.at(known.image)
         if known.a is not None:
             weights = top_down_weights(params)
-            after, alpha = top_down_step(cell, weights, known.cell, a + known.a, memory)
+            image = known.image
+            after, alpha = top_down_step(cell, weights, known.cell, a + known.a, memory, image)
             return Read(after, after.language.h, alpha)
         attention = attention_params(params)
-        z, alpha = attend(attention, known.cell.h, *memory)
+        z, alpha = attend(attention, known.cell.h, *memory, known.image)
         a = a + z @ attention.W_context
     after, _ = cell.update(a + known.cell.h @ params["Wh"], known.cell)
     return Read(after, after.h, alpha)

@@ -18,11 +18,11 @@ looks after it has read its word.
 Axes: N examples, T steps, L places of the grid, A width of the scores, C width of the values, H
 hidden units, G = gates * H of the cell. Time is first.
 
-`scan_top_down` has a backward pass by hand (`jax.custom_vjp`). As in `scan_attending` the reverse
-scan computes the tanh of each place again. It saves the maps and what they see, L + C numbers an
-example and step, besides the hidden states and, of each cell, what `scan_cell` saves. The gradient
-of the keys is summed within the scan; that of the values is one batched matmul after it, and that
-of each weight one matmul.
+`scan_top_down` has a backward pass by hand (`jax.custom_vjp`). As in `scan_attending` it computes
+the tanh of each place again. It saves the queries, the maps and what they see, A + L + C numbers an
+example and step, besides the hidden states and, of each cell, what `scan_cell` saves. The gradients
+of the keys, of the values, one batched matmul, and of each weight, one matmul, come after the
+reverse scan.
 """
 
 from functools import partial
@@ -31,9 +31,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from jaxcap.nn.attention import Attended, Memory, counted, map_of, mean_of
+from jaxcap.nn import places
+from jaxcap.nn.attention import Attended, Memory, counted, look, map_of, mean_of
 from jaxcap.nn.cells import Cell
 from jaxcap.nn.products import multiplier, product
 from jaxcap.nn.scan import previous, rows
@@ -67,6 +68,7 @@ def top_down_step(
     carry: TopDownCarry,
     xWx: Float[Array, "N G"],
     memory: Memory,
+    image: Int[Array, " N"] | None = None,
 ) -> tuple[TopDownCarry, Float[Array, "N L"]]:
     """Advance both cells by one step; supports forward mode.
 
@@ -76,6 +78,7 @@ def top_down_step(
         carry: state before the step.
         xWx: `x @ Wx + pooled @ W_pooled + b` of the step.
         memory: what the N examples attend to.
+        image: the image in `memory` of each example; None if each has its own.
 
     Returns:
         The state after the step, and the map: the share of each place, of sum 1.
@@ -83,8 +86,7 @@ def top_down_step(
     h1, h2 = carry.attention.h, carry.language.h
     a1 = xWx + product(h2, weights.W_above) + product(h1, weights.Wh)
     attention, _ = cell.update(a1, carry.attention)
-    alpha = map_of(product(attention.h, weights.W_query), weights.w_score, memory)
-    z = mean_of(alpha, memory.values)
+    z, alpha = look(product(attention.h, weights.W_query), weights.w_score, memory, image)
     a2 = product(z, weights.W_context) + product(attention.h, weights.Wx2)
     a2 = a2 + product(h2, weights.Wh2) + weights.b2[None]
     language, _ = cell.update(a2, carry.language)
@@ -141,6 +143,7 @@ class _Saved(NamedTuple):
 
     attention: Any
     language: Any
+    query: Float[Array, "T N A"]
     alpha: Float[Array, "T N L"]
     z: Float[Array, "T N C"]
 
@@ -168,7 +171,7 @@ def _scan_top_down_fwd(cell, weights, carry, xWx, memory, counts):
         a2 = times_context(z) + hWx2 + hWh2 + weights.b2[None]
         language, saved_language = update(a2, before.language)
         after = TopDownCarry(attention, language)
-        saved = _Saved(saved_attention, saved_language, alpha, z)
+        saved = _Saved(saved_attention, saved_language, query, alpha, z)
         return (after, seen + counted(alpha, count)), (after, saved)
 
     seen = jnp.zeros(memory.keys.shape[:2], xWx.dtype)
@@ -189,32 +192,30 @@ def _scan_top_down_bwd(cell, residuals, cotangents):
     keys, values = memory.keys, memory.values
 
     def backward(state, inputs):
-        (dcarry, dkeys, dscore), (dh, saved, before, after, count) = state, inputs
+        (dcarry, dscore), (dh, saved, before, after, count) = state, inputs
         dlanguage = dcarry.language._replace(h=dcarry.language.h + dh)
         da2, dlanguage = pull_back(saved.language, before.language, after.language, dlanguage)
         dz = times_contextT(da2)
         dalpha = jnp.einsum("nc,nlc->nl", dz, values) + counted(dseen, count)
         dscores = saved.alpha * (dalpha - (saved.alpha * dalpha).sum(1, keepdims=True))
-        # The tanh of each place again, which would be most of what is saved.
-        query = product(after.attention.h, weights.W_query)
-        turned = jnp.tanh(keys + query[:, None])
-        dturned = dscores[..., None] * weights.w_score[None, None] * (1 - turned * turned)
-        dquery = dturned.sum(1)
+        dquery, dw_score = places.pulled_back(dscores, saved.query, weights.w_score, keys)
         dh1 = times_attentionT(jnp.concatenate([da2, dquery], axis=1))
         dattention = dcarry.attention._replace(h=dcarry.attention.h + dh1)
         da1, dattention = pull_back(saved.attention, before.attention, after.attention, dattention)
         dattention = dattention._replace(h=dattention.h + times_WhT(da1))
         dh2 = times_languageT(jnp.concatenate([da1, da2], axis=1))
         dbefore = TopDownCarry(dattention, dlanguage._replace(h=dlanguage.h + dh2))
-        dscore = dscore + jnp.einsum("nl,nla->a", dscores, turned)
         da = jnp.concatenate([da1, da2, dquery], axis=1)
-        return (dbefore, dkeys + dturned, dscore), (da, dz)
+        return (dbefore, dscore + dw_score), (da, dz, dscores)
 
     before = jax.tree.map(previous, carry, states)
-    zeros = jnp.zeros_like(keys), jnp.zeros_like(weights.w_score)
-    (dcarry, dkeys, dscore), (da, dz) = lax.scan(
-        backward, (dlast, *zeros), (dout, saved, before, states, counts), reverse=True
+    (dcarry, dscore), (da, dz, dscores) = lax.scan(
+        backward,
+        (dlast, jnp.zeros_like(weights.w_score)),
+        (dout, saved, before, states, counts),
+        reverse=True,
     )
+    dkeys = places.keys_gradient(dscores, saved.query, weights.w_score, keys)
     dvalues = jnp.einsum("tnl,tnc->nlc", saved.alpha, dz)
     drows = rows(da)
     da1, da2 = drows[:, :G], drows[:, G : 2 * G]
