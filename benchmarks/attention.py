@@ -11,18 +11,15 @@ jaxcap's time over its own in the same round with the quartiles.
 
 PyTorch projects the grid once a minibatch, and loops over words with `nn.LSTMCell`'s arithmetic.
 It counts by the fastest of eager, compiled, and packed, where the captions are sorted by length and
-each step computes only those that go on.
+each step computes only those that go on. "products" are the step's matrix products alone, by XLA.
 """
-
-import statistics
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
 from absl import app, flags
-from contenders import ours
+from contenders import attending_products, ours, rounds
 from contenders.setting import LEARNING_RATE, NULL, Run, Setting
 from torch import nn
 
@@ -35,6 +32,7 @@ PLACES = flags.DEFINE_integer("places", 81, "Places of the grid, L.", lower_boun
 GRID_DIM = flags.DEFINE_integer("grid_dim", 1280, "Length of a vector of the grid.", lower_bound=1)
 LENGTHS = flags.DEFINE_list("lengths", ["full", "coco"], "Of captions: full, coco.")
 ROUNDS = flags.DEFINE_integer("rounds", 7, "Alternating rounds.", lower_bound=3)
+SECONDS = flags.DEFINE_float("seconds", 1.5, "Length of a contender's turn, about.", 0)
 WITHOUT = flags.DEFINE_list("without", [], "Contenders to leave out.")
 
 
@@ -124,28 +122,14 @@ def compare(setting: AttendingSetting) -> None:
         "PyTorch": lambda: make_torch(params, image, captions),
         "PyTorch packed": lambda: make_torch(params, image, captions, packed=True),
         "PyTorch compiled": lambda: make_torch(params, image, captions, compiled=True),
+        "products": lambda: attending_products.make(setting, params, image, captions),
     }
     runs = {name: make() for name, make in makers.items() if name not in WITHOUT.value}
     losses = {name: run(1) for name, run in runs.items()}
-    for name, loss in losses.items():
-        np.testing.assert_allclose(loss, losses["jaxcap"], rtol=1e-4, err_msg=name)
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run(2)
-    for _ in range(ROUNDS.value):
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            run(2)
-            times[name].append((time.perf_counter() - begin) / 2)
-    peers = [name for name in runs if name != "jaxcap"]
-    best = min(peers, key=lambda name: statistics.median(times[name]), default=None)
-    for name in runs:
-        line = f"    {name:17} {1e3 * statistics.median(times[name]):8.1f} ms"
-        if name != "jaxcap":
-            ratios = [a / b for a, b in zip(times["jaxcap"], times[name], strict=True)]
-            low, middle, high = statistics.quantiles(ratios, n=4)
-            line += f"    jaxcap takes {middle:.2f} of it ({low:.2f} to {high:.2f})"
-        print(line + ("    <- PyTorch's best" if name == best else ""), flush=True)
+    for name in losses.keys() - {"products"}:
+        np.testing.assert_allclose(losses[name], losses["jaxcap"], rtol=1e-4, err_msg=name)
+    peers = [name for name in runs if name.startswith("PyTorch")]
+    rounds.compare(runs, peers, rounds=ROUNDS.value, seconds=SECONDS.value)
 
 
 def main(argv: list[str]) -> None:

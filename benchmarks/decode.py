@@ -11,6 +11,9 @@ captions have about ten words, give or take two, and the longest of 128 about 17
 captions that the COCO evaluation comes with (9.9, 2.5, 17). jaxcap looks up the input product of
 each word in a table that is computed once for a model, before the rounds.
 
+With `--attention` the captioner attends to 81 places of 1,280 numbers (soft attention); PyTorch's
+feeds what it sees to `nn.LSTMCell` with the word vector, and the beams of an image share its grid.
+
 That both give the same captions is checked first; rounds then alternate between the two, and the
 median of each and of the ratio are printed. PyTorch's threads wait for each other actively, so
 that its times mean nothing while other programs want the same cores; what can be measured then is
@@ -22,6 +25,7 @@ processor time on one core:
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,11 +44,13 @@ from jaxcap.nn.parameters import init_params, word_table
 from jaxcap.text.vocabulary import Vocabulary
 
 D, W, H = 512, 256, 512
+PLACES, GRID = 81, 1280
 NULL, START, END = 0, 1, 2
 
 NUM = flags.DEFINE_integer("num", 128, "Images in the batch.", lower_bound=1)
 VOCABULARIES = flags.DEFINE_list("vocabularies", ["1004", "10000"], "Numbers of words.")
 WIDTHS = flags.DEFINE_list("widths", ["1", "3", "5"], "Beams; 1 is greedy decoding.")
+ATTENTION = flags.DEFINE_bool("attention", False, "A captioner that attends to a grid.")
 PROCESSOR_TIME = flags.DEFINE_bool(
     "processor_time", False, "Measure the processor's time instead of the time that passes."
 )
@@ -54,7 +60,8 @@ MAX_LENGTH = flags.DEFINE_integer("max_length", 30, "Most words in a caption.", 
 
 def random_captioner(num_words: int) -> tuple[Captioner, dict[str, np.ndarray]]:
     """A captioner and its weights: random, and hidden unit 0 a clock that makes captions end."""
-    config = CaptionerConfig(num_words, D, wordvec_dim=W, hidden_dim=H)
+    kind = dict(attention="soft", grid_dim=GRID) if ATTENTION.value else {}
+    config = CaptionerConfig(num_words, D, wordvec_dim=W, hidden_dim=H, **kind)
     params = {k: np.array(v) for k, v in init_params(jax.random.key(0), config).items()}
     params["W_embed"] *= 100
     params["W_vocab"] *= 6
@@ -63,6 +70,9 @@ def random_captioner(num_words: int) -> tuple[Captioner, dict[str, np.ndarray]]:
     params["b"][gates] = (9, 9, 9, 0.05)
     params["Wx"][:, gates[3]] = np.random.default_rng(0).normal(0, 0.035 / W**0.5, W)
     params["W_proj"][:, 0] = 0
+    if ATTENTION.value:
+        params["W_context"] *= 10  # Else images hardly matter, and captions differ too little.
+        params["W_context"][:, gates] = 0
     params["W_vocab"][0] = 0
     params["W_vocab"][0, END], params["b_vocab"][END] = 150, -72
     words = Vocabulary.build([f"w{i}" for i in range(num_words - 4)])
@@ -76,7 +86,7 @@ class TorchCaptioner(nn.Module):
         super().__init__()
         num_words = len(params["W_embed"])
         self.project, self.vocab = nn.Linear(D, H), nn.Linear(H, num_words)
-        self.embed, self.cell = nn.Embedding(num_words, W), nn.LSTMCell(W, H)
+        self.embed, self.cell = nn.Embedding(num_words, W), nn.LSTMCell(len(params["Wx"]), H)
         # PyTorch has the gates in the order i, f, g, o.
         order = np.concatenate([np.arange(H) + H * k for k in (0, 1, 3, 2)])
         for parameter, value in (
@@ -101,10 +111,34 @@ class TorchCaptioner(nn.Module):
         return h, c, self.vocab(h)
 
 
+class TorchAttending(TorchCaptioner):
+    """The same with soft attention; each image has as many rows as there are beams."""
+
+    def __init__(self, params: dict[str, np.ndarray]) -> None:
+        super().__init__(params | {"Wx": np.concatenate([params["Wx"], params["W_context"]])})
+        self.weights = {name: torch.from_numpy(value) for name, value in params.items()}
+
+    def start(self, features: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        pooled, grid = features
+        p = self.weights
+        self.values = grid @ p["W_grid"] + p["b_grid"]
+        self.keys = self.values @ p["W_key"] + p["b_key"]
+        return super().start(pooled)
+
+    def step(self, h, c, words):
+        p = self.weights
+        query = (h @ p["W_query"]).view(len(self.keys), -1, 1, self.keys.shape[2])
+        scores = torch.tanh(self.keys[:, None] + query) @ p["W_score"][:, 0]
+        z = (scores.softmax(2) @ self.values).flatten(0, 1)
+        z = z * torch.sigmoid(h @ p["W_gate"] + p["b_gate"])
+        h, c = self.cell(torch.cat([self.embed(words), z], 1), (h, c))
+        return h, c, self.vocab(h)
+
+
 @torch.inference_mode()
-def torch_greedy(model: TorchCaptioner, features: torch.Tensor, length: int) -> torch.Tensor:
-    num = len(features)
+def torch_greedy(model: TorchCaptioner, features: Any, length: int) -> torch.Tensor:
     h, c = model.start(features)
+    num = len(h)
     ids = torch.full((num, length), NULL)
     words, ended = torch.full((num,), START), torch.zeros(num, dtype=torch.bool)
     for t in range(length):
@@ -119,11 +153,11 @@ def torch_greedy(model: TorchCaptioner, features: torch.Tensor, length: int) -> 
 
 @torch.inference_mode()
 def torch_beam(
-    model: TorchCaptioner, features: torch.Tensor, length: int, width: int
+    model: TorchCaptioner, features: Any, length: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids (N, K, T) and log-probabilities (N, K), the best first."""
-    num = len(features)
     h, c = model.start(features)
+    num = len(h)
     h, c, logits = model.step(h, c, torch.full((num,), START))
     scores, words = logits.log_softmax(1).topk(width)
     h, c = h.repeat_interleave(width, 0), c.repeat_interleave(width, 0)
@@ -157,10 +191,12 @@ def torch_beam(
 
 
 def runs(
-    captioner: Captioner, model: TorchCaptioner, features: np.ndarray, width: int
+    captioner: Captioner, model: TorchCaptioner, image: Image, width: int
 ) -> tuple[Callable[[], tuple], Callable[[], tuple]]:
     """jaxcap's and PyTorch's function; each gives ids and, of beams, log-probabilities."""
-    x, y = Image(jnp.asarray(features)), torch.from_numpy(features)
+    x, y = jax.tree.map(jnp.asarray, image), torch.from_numpy(image.pooled)
+    if image.grid is not None:
+        y = y, torch.from_numpy(image.grid)
     length, tables = MAX_LENGTH.value, (word_table(captioner.params),)
     strategy = Greedy(scored=False) if width == 1 else Beam(width)
 
@@ -191,12 +227,16 @@ def main(argv: list[str]) -> None:
         f"jax {jax.__version__} on {jax.devices()[0]}, torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads"
     )
-    features = np.random.default_rng(0).standard_normal((NUM.value, D), np.float32)
+    rng = np.random.default_rng(0)
+    image: Any = Image(rng.standard_normal((NUM.value, D), np.float32))
+    if ATTENTION.value:
+        grid = rng.standard_normal((NUM.value, PLACES, GRID), np.float32)
+        image = image._replace(grid=grid)
     for num_words in map(int, VOCABULARIES.value):
         captioner, weights = random_captioner(num_words)
-        model = TorchCaptioner(weights)
+        model = (TorchAttending if ATTENTION.value else TorchCaptioner)(weights)
         for width in map(int, WIDTHS.value):
-            ours, theirs = runs(captioner, model, features, width)
+            ours, theirs = runs(captioner, model, image, width)
             (ids, *scores), (their_ids, *their_scores) = ours(), theirs()
             same = (ids == their_ids).mean(axis=tuple(range(1, ids.ndim)))
             apart = max(

@@ -12,15 +12,13 @@ PyTorch counts by the fastest of its forms: eager or compiled, and for captions 
 padded or packed. On a GPU the same command compares with cuDNN.
 """
 
-import statistics
-import time
 from functools import partial
 
 import jax
 import numpy as np
 import torch
 from absl import app, flags
-from contenders import flax_captioner, numpy_captioner, ours, products, torch_captioner
+from contenders import flax_captioner, numpy_captioner, ours, products, rounds, torch_captioner
 from contenders.setting import Run, Setting
 
 SIZES = flags.DEFINE_list(
@@ -69,28 +67,8 @@ def contenders(setting: Setting) -> dict[str, Run]:
 def compare(setting: Setting) -> None:
     print(setting, flush=True)
     runs = contenders(setting)
-    steps = {}
-    for name, run in runs.items():
-        run(1)
-        begin = time.perf_counter()
-        run(1)
-        steps[name] = max(1, round(SECONDS.value / (time.perf_counter() - begin)))
-        run(steps[name])
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(ROUNDS.value):
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            run(steps[name])
-            times[name].append((time.perf_counter() - begin) / steps[name])
     peers = [name for name in runs if name.startswith("PyTorch") and "bfloat16" not in name]
-    best = min(peers, key=lambda name: statistics.median(times[name]), default=None)
-    for name in runs:
-        line = f"    {name:17} {1e3 * statistics.median(times[name]):8.1f} ms"
-        if name != "jaxcap":
-            ratios = [a / b for a, b in zip(times["jaxcap"], times[name], strict=True)]
-            low, middle, high = statistics.quantiles(ratios, n=4)
-            line += f"    jaxcap takes {middle:.2f} of it ({low:.2f} to {high:.2f})"
-        print(line + ("    <- PyTorch's best" if name == best else ""), flush=True)
+    rounds.compare(runs, peers, rounds=ROUNDS.value, seconds=SECONDS.value)
 
 
 def main(argv: list[str]) -> None:
