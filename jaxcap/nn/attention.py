@@ -63,15 +63,15 @@ class Memory(NamedTuple):
 class Context(NamedTuple):
     """What a step attends to."""
 
-    z: Float[Array, "N C"]
+    z: Float[Array, "R C"]
     """The gated mean of the values."""
-    alpha: Float[Array, "N L"]
+    alpha: Float[Array, "R L"]
     """The map: the share of each place, of sum 1."""
 
 
 def attend(
     params: AttentionParams,
-    h: Float[Array, "N H"],
+    h: Float[Array, "R H"],
     keys: Float[Array, "N L A"],
     values: Float[Array, "N L C"],
     mask: Bool[Array, "N L"] | None = None,
@@ -88,10 +88,10 @@ def attend(
 
     Args:
         params: the weights; `W_context` is not used here.
-        h: hidden states of N examples, or of R rows.
-        keys, values: of the images of the same examples.
+        h: hidden states of R rows.
+        keys, values: of N images.
         mask: True at places that an image has; None if all have all.
-        image: the image of each of R rows, as decoders have; None if they are the examples.
+        image: the image of each row, as decoders have; None if each row has its own, R = N.
     """
     query = product(h, params.W_query)
     gate = jax.nn.sigmoid(h @ params.W_gate + params.b_gate[None])
