@@ -24,6 +24,7 @@ from jaxcap.nn.attention import (
     AttendingWeights,
     AttentionParams,
     Memory,
+    attend,
     scan_attending,
     scan_attending_plain,
 )
@@ -102,6 +103,19 @@ def test_the_gradient_is_that_of_differences_and_of_autodiff(x64, monkeypatch, k
     errors = gradient_errors(weighted, args, jnp.ones(()))
     # Differences leave errors of 1e-10, and some gradients here are below 1e-4.
     assert max(jax.tree.leaves(errors)) < 1e-5
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+@pytest.mark.parametrize("numbers", [1, 2 * L * A], ids=["one at a time", "two at a time"])
+def test_rows_that_share_images_attend_as_rows_with_their_own(monkeypatch, mask, numbers):
+    monkeypatch.setattr("jaxcap.nn.places._CACHED", numbers)
+    shapes = [(H, A), (A,), (H, 1), (1,), (C, 4), (4, H), (N, L, A), (N, L, C)]
+    *weights, h, keys, values = draws(3, *shapes)
+    image = jnp.array([2, 0, 0, 1])
+    shared = attend(AttentionParams(*weights), h, keys, values, mask, image)
+    own = Memory(keys, values, mask).at(image)
+    for one, other in zip(shared, attend(AttentionParams(*weights), h, *own), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def captioner(kind="soft", **changes):
