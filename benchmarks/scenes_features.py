@@ -50,7 +50,7 @@ def write_data(folder: Path, name: str, num: int | None, grid: bool) -> None:
         features = []
         for start in tqdm(range(0, len(urls), _BATCH), desc=split):
             pictures = [
-                np.asarray(picture(url, encoder.preprocessing.size))
+                np.asarray(picture(url, encoder.eyes[0].preprocessing.size))
                 for url in urls[start : start + _BATCH]
             ]
             features.append(encoder.encode(pictures, grid=grid, batch_size=_BATCH))

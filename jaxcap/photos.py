@@ -65,7 +65,7 @@ class OpenedPhoto(NamedTuple):
         picture: a thumbnail of the photo.
     """
 
-    pixels: UInt8[np.ndarray, "S S 3"]
+    pixels: UInt8[np.ndarray, "..."]
     picture: Image.Image
 
 

@@ -2,17 +2,32 @@
 
 from absl import flags
 
-from jaxcap.vision.encoder import DEFAULT_ENCODER, ENCODERS
+from jaxcap.vision.encoder import DEFAULT_ENCODER, ENCODERS, check_name
 
-ENCODER = flags.DEFINE_enum(
+
+class _EncoderParser(flags.ArgumentParser[str]):
+    """Takes the names of encoders, with + between several."""
+
+    def parse(self, argument: str) -> str:
+        check_name(argument)
+        return argument
+
+    def flag_type(self) -> str:
+        return "string"
+
+
+ENCODER = flags.DEFINE(
+    _EncoderParser(),
     "encoder",
     None,
-    ENCODERS,
-    f"Network that encodes pictures. The default is {DEFAULT_ENCODER} to prepare features, and the "
-    "encoder of the captioner to caption.",
+    f"Network that encodes pictures: {', '.join(ENCODERS)}; or several with + between them, whose "
+    f"features are put beside each other. The default is {DEFAULT_ENCODER} to prepare features, "
+    "and the encoder of the captioner to caption.",
+    serializer=flags.ArgumentSerializer(),
 )
 ENCODER_WEIGHTS = flags.DEFINE_string(
     "encoder_weights",
     None,
-    "Safetensors or npz file with the encoder's weights; vgg16 and vgg16-caffe need one.",
+    "Safetensors or npz file with the encoder's weights, for those that do not come with jaxcap; "
+    "of several encoders NAME=FILE,NAME=FILE.",
 )

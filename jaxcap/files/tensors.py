@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from numpy.lib import format as npy
@@ -59,7 +60,7 @@ def read_tensors(
             or holds a value that is NaN or infinite; the message names it.
         OSError: the file is cut short or broken.
     """
-    with _reading(path) as (names, get):
+    with _reading(path) as (names, get, _):
         for name, shape in shapes.items():
             if name not in names:
                 raise _Wrong(
@@ -80,8 +81,23 @@ def read_all_tensors(path: AnyPath) -> dict[str, np.ndarray]:
         ValueError: the file is of another kind, or holds pickled objects.
         OSError: the file is cut short or broken.
     """
-    with _reading(path) as (names, get):
+    with _reading(path) as (names, get, _):
         return {name: get(name) for name in sorted(names)}
+
+
+def read_shapes(path: AnyPath) -> dict[str, tuple[int, ...]]:
+    """Read the shape of every tensor of a file by its name; of safetensors, the header alone.
+
+    Args:
+        path: a `.safetensors` or `.npz` file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is of another kind, or holds pickled objects.
+        OSError: the file is cut short or broken.
+    """
+    with _reading(path) as tensors:
+        return {name: tensors.shape(name) for name in sorted(tensors.names)}
 
 
 def digest(path: AnyPath) -> str:
@@ -94,7 +110,10 @@ class _Wrong(Exception):
     """Fault of one tensor; `_naming` adds the file."""
 
 
-_Tensors = tuple[set[str], Callable[[str], np.ndarray]]
+class _Tensors(NamedTuple):
+    names: set[str]
+    get: Callable[[str], np.ndarray]
+    shape: Callable[[str], tuple[int, ...]]
 
 
 @contextmanager
@@ -126,10 +145,12 @@ def _open(path: Path) -> Iterator[_Tensors]:
         # np.load, given a path, leaves a broken file open.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             _check_sizes(file.zip)
-            yield set(file.files), partial(_get, file)
+            get = partial(_get, file)
+            yield _Tensors(set(file.files), get, lambda name: get(name).shape)
     else:
         with safe_open(path, framework="numpy") as file:
-            yield set(file.keys()), file.get_tensor
+            shape = lambda name: tuple(file.get_slice(name).get_shape())  # noqa: E731
+            yield _Tensors(set(file.keys()), file.get_tensor, shape)
 
 
 def _check_sizes(file: zipfile.ZipFile) -> None:
@@ -183,7 +204,8 @@ def _get(file: Any, name: str) -> np.ndarray:
 def _check(name: str, tensor: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
     if tensor.shape != shape:
         raise _Wrong(f"{name} has shape {tensor.shape}, expected {shape}")
-    if tensor.dtype.kind != "f":
+    # NumPy's kind of bfloat16 is not that of floats.
+    if not jnp.issubdtype(tensor.dtype, jnp.floating):
         raise _Wrong(f"{name} has type {tensor.dtype}, expected floats")
     with np.errstate(over="ignore"):
         tensor = tensor.astype(np.float32, copy=False)

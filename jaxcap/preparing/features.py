@@ -17,7 +17,7 @@ from jaxcap.vision.images import RGB, open_image
 
 _THREADS = min(os.cpu_count() or 1, 16)
 
-Pixels = UInt8[np.ndarray, "S S 3"]
+Pixels = UInt8[np.ndarray, "..."]
 
 
 @runtime_checkable
@@ -38,7 +38,7 @@ class ImageEncoder(Protocol):
         ...
 
     def encode_prepared(
-        self, images: UInt8[np.ndarray, "N S S 3"], *, batch_size: int = 32
+        self, images: UInt8[np.ndarray, "N ..."], *, batch_size: int = 32
     ) -> Features:
         """Encode a batch of prepared pictures."""
         ...

@@ -34,6 +34,7 @@ from jaxtyping import Array, Float
 
 from jaxcap.files import AnyPath
 from jaxcap.files.tensors import read_tensors
+from jaxcap.vision.eye import Encoded
 from jaxcap.vision.preprocessing import Preprocessing
 
 Params = Mapping[str, Float[Array, "..."]]
@@ -59,18 +60,6 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 def grid_cells(size: int) -> int:
     """Return the number of grid cells for pictures of `size` by `size` pixels."""
     return (-(-size // STRIDE)) ** 2
-
-
-class Encoded(NamedTuple):
-    """Features of N pictures.
-
-    Attributes:
-        pooled: (N, 1280), one vector a picture, the mean of its grid.
-        grid: (N, L, 1280), one vector a grid cell, row by row.
-    """
-
-    pooled: Float[Array, "N 1280"]
-    grid: Float[Array, "N L 1280"]
 
 
 class Block(NamedTuple):

@@ -5,8 +5,9 @@ those of its training. So `Encoder.describe` is stored with features and checkpo
 `check_same_encoder` compares the two before anything is computed.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,18 +17,20 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from jaxcap.files import AnyPath
-from jaxcap.files.tensors import digest
-from jaxcap.vision import efficientnet, vgg16
+from jaxcap.vision.eye import Encoded, Eye, Params
 from jaxcap.vision.images import RGB
+from jaxcap.vision.networks import DEFAULT, NETWORKS, load_eye, split_weights
 from jaxcap.vision.preprocessing import Preprocessing
 
-DEFAULT_ENCODER = "efficientnet-lite0"
-_LITE0 = {
-    DEFAULT_ENCODER: efficientnet.PREPROCESSING,
-    f"{DEFAULT_ENCODER}-288": efficientnet.PREPROCESSING_288,
-}
-_VGG16 = {"vgg16": vgg16.TORCHVISION, "vgg16-caffe": vgg16.CAFFE}
-ENCODERS = (*_LITE0, *_VGG16)
+Prepared = UInt8[np.ndarray, "..."]
+"""Bytes of a picture, resized for the networks of an encoder."""
+
+DEFAULT_ENCODER = DEFAULT
+ENCODERS = tuple(NETWORKS)
+"""Names of encoders; with + between two or more, an encoder of several networks."""
+
+
+_NESTED = ("preprocessing", "networks")
 
 
 class Features(NamedTuple):
@@ -35,48 +38,68 @@ class Features(NamedTuple):
 
     Attributes:
         pooled: (N, D) float32, one vector a picture.
-        grid: (N, L, D) float32, one vector a grid cell, row by row; None unless requested.
+        grid: (N, L, C) float32, one vector a grid cell, row by row; None unless requested.
     """
 
     pooled: Float[np.ndarray, "N D"]
-    grid: Float[np.ndarray, "N L D"] | None = None
+    grid: Float[np.ndarray, "N L C"] | None = None
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Network with its weights and its preprocessing.
+    """One network, or several beside each other whose features are concatenated.
 
     Attributes:
-        name: one of `ENCODERS`.
-        version: digest of the weights file.
-        preprocessing: from pixels to the input of the network.
-        feature_dim: width D of the features.
-        grid_cells: cells L of the spatial grid, 0 without a grid.
-        params: parameters of the network.
+        eyes: the networks, with their weights and preprocessing.
     """
 
-    name: str
-    version: str
-    preprocessing: Preprocessing
-    feature_dim: int
-    grid_cells: int
-    params: Mapping[str, Float[Array, "..."]] = field(repr=False, compare=False)
+    eyes: tuple[Eye, ...]
+
+    def __post_init__(self):
+        cells = {eye.name: eye.widths.cells for eye in self.eyes}
+        if len(set(cells.values())) > 1:
+            found = " and ".join(f"{num} of {name}" for name, num in cells.items())
+            raise ValueError(
+                f"`encoder={self.name}` has grids of {found} cells; networks beside each other "
+                "need equal grids, or none"
+            )
+
+    @property
+    def name(self) -> str:
+        """Names of the networks, with + between them."""
+        return "+".join(eye.name for eye in self.eyes)
+
+    @property
+    def feature_dim(self) -> int:
+        """Width D of the features."""
+        return sum(eye.widths.pooled for eye in self.eyes)
+
+    @property
+    def grid_dim(self) -> int:
+        """Width C of a grid cell, 0 without a grid."""
+        return sum(eye.widths.grid for eye in self.eyes)
+
+    @property
+    def grid_cells(self) -> int:
+        """Cells L of the spatial grid, 0 without a grid."""
+        return self.eyes[0].widths.cells
 
     def describe(self) -> dict[str, Any]:
         """Describe what the features depend on, in plain JSON, to store with them."""
-        preprocessing = {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in asdict(self.preprocessing).items()
-        }
-        return {"name": self.name, "version": self.version, "preprocessing": preprocessing}
+        eyes = [eye.describe() for eye in self.eyes]
+        return eyes[0] if len(eyes) == 1 else {"name": self.name, "networks": eyes}
 
-    def prepare(self, image: RGB) -> UInt8[np.ndarray, "S S 3"]:
+    def prepare(self, image: RGB) -> Prepared:
         """Resize a picture for `encode_prepared`.
+
+        Returns:
+            (S, S, 3) uint8; with several networks the bytes of each size, one after the other.
 
         Raises:
             ValueError: the picture is not (H, W, 3) uint8.
         """
-        return self.preprocessing.resize(image)
+        resized = [eye.preprocessing.resize(image) for eye in self.eyes]
+        return resized[0] if len(resized) == 1 else np.concatenate([x.ravel() for x in resized])
 
     def encode(
         self, images: Sequence[RGB], *, grid: bool = False, batch_size: int = 32
@@ -89,7 +112,7 @@ class Encoder:
             batch_size: pictures on the device at a time.
 
         Returns:
-            `Features(pooled (N, D), grid (N, L, D) or None)`.
+            `Features(pooled (N, D), grid (N, L, C) or None)`.
 
         Raises:
             ValueError: there are no pictures, a picture has another shape or type, or the network
@@ -108,24 +131,26 @@ class Encoder:
         return Features(pooled, np.concatenate(grids) if grids else None)
 
     def encode_prepared(
-        self, images: UInt8[np.ndarray, "N S S 3"], *, grid: bool = False, batch_size: int = 32
+        self, images: UInt8[np.ndarray, "N ..."], *, grid: bool = False, batch_size: int = 32
     ) -> Features:
         """Encode one batch of pictures from `prepare`.
 
         A batch is padded to `batch_size`, except a single picture, so only two shapes are compiled.
 
         Args:
-            images: (N, S, S, 3) uint8, N from 1 to `batch_size`.
+            images: what `prepare` made of N pictures, N from 1 to `batch_size`.
             grid: also return the spatial grid.
             batch_size: size to which a batch is padded.
 
         Returns:
-            `Features(pooled (N, D), grid (N, L, D) or None)`.
+            `Features(pooled (N, D), grid (N, L, C) or None)`.
         """
         num = len(images)
         if 1 < num < batch_size:
-            images = np.pad(images, ((0, batch_size - num), (0, 0), (0, 0), (0, 0)))
-        pooled, cells = _encode(self.params, jnp.asarray(images), self.name, self.preprocessing)
+            images = np.pad(images, ((0, batch_size - num), *[(0, 0)] * (images.ndim - 1)))
+        params = tuple(eye.params for eye in self.eyes)
+        steps = tuple((eye.preprocessing, eye.network) for eye in self.eyes)
+        pooled, cells = _encode(params, jnp.asarray(images), steps)
         # The grid stays on the device unless requested. Copies, since a view would keep the rows of
         # padding alive.
         pooled = np.asarray(pooled)[:num].copy()
@@ -134,61 +159,71 @@ class Encoder:
         return Features(pooled, np.asarray(cells)[:num].copy())
 
 
-@partial(jax.jit, static_argnames=("name", "preprocessing"))
+@partial(jax.jit, static_argnames="steps")
 def _encode(
-    params: Mapping[str, Float[Array, "..."]],
-    images: UInt8[Array, "N S S 3"],
-    name: str,
-    preprocessing: Preprocessing,
-) -> tuple[Float[Array, "N D"], Float[Array, "N L D"] | None]:
-    pixels = preprocessing.normalise(images)
-    if name in _VGG16:
-        return vgg16.fc7(params, pixels), None
-    return tuple(efficientnet.features(params, pixels))
+    params: tuple[Params, ...],
+    images: UInt8[Array, "N ..."],
+    steps: tuple[tuple[Preprocessing, Callable[..., Encoded]], ...],
+) -> Encoded:
+    found, start = [], 0
+    for own, (preprocessing, network) in zip(params, steps, strict=True):
+        shape = (preprocessing.size, preprocessing.size, 3)
+        flat = images.reshape(len(images), -1)[:, start : start + math.prod(shape)]
+        pixels = preprocessing.normalise(flat.reshape(-1, *shape))
+        found.append(network(own, pixels))
+        start += math.prod(shape)
+    if len(found) == 1:
+        return found[0]
+    grids = [encoded.grid for encoded in found if encoded.grid is not None]
+    pooled = jnp.concatenate([encoded.pooled for encoded in found], axis=-1)
+    return Encoded(pooled, jnp.concatenate(grids, axis=-1) if grids else None)
+
+
+def check_name(name: str) -> None:
+    """Raise a ValueError if there is no encoder of that name."""
+    for part in name.split("+"):
+        if part not in NETWORKS:
+            raise ValueError(
+                f"there is no encoder {part!r}; the encoders are {', '.join(ENCODERS)}, or several "
+                "with + between them"
+            )
 
 
 def without_grid(name: str) -> str:
     """Say that an encoder has no grid, for the message of an error."""
-    return f"{name} has no spatial grid; use {' or '.join(_LITE0)} for one"
+    return f"{name} has no spatial grid; use {DEFAULT_ENCODER} or {DEFAULT_ENCODER}-288 for one"
 
 
 def check_grid_of(name: str) -> None:
     """Raise a ValueError if the encoder of that name has no grid, before it is loaded."""
-    if name in _VGG16:
+    check_name(name)
+    if not all(NETWORKS[part].has_grid for part in name.split("+")):
         raise ValueError(f"`encoder` {without_grid(name)}")
 
 
-def load_encoder(name: str = DEFAULT_ENCODER, weights: AnyPath | None = None) -> Encoder:
+def load_encoder(
+    name: str = DEFAULT_ENCODER, weights: AnyPath | Mapping[str, AnyPath] | None = None
+) -> Encoder:
     """Load an encoder.
 
     Args:
         name: "efficientnet-lite0", with weights shipped with jaxcap; "efficientnet-lite0-288",
-            the same on larger pictures; "vgg16" for torchvision's weights; or "vgg16-caffe" for
-            the authors' weights, which the course used.
-        weights: a safetensors or npz file; required for VGG16.
+            the same on larger pictures; "efficientnet-lite2"; "clip" for OpenAI's image towers and
+            "clip-gelu" for those trained on LAION; "resnet50" or "resnet101"; "vgg16" for
+            torchvision's weights; or "vgg16-caffe" for the authors' weights, which the course used.
+            "a+b" has the features of both.
+        weights: a safetensors or npz file, required where none ships; for several networks also
+            `NAME=FILE,NAME=FILE` or files by name.
 
     Raises:
-        ValueError: there is no encoder of that name, the weights file of VGG16 is not given, or
-            the file lacks what the network needs.
+        ValueError: there is no encoder of that name, weights are needed and not given, the file
+            lacks what the network needs, or the grids of two networks differ.
         OSError: the file is missing or broken.
     """
-    if name not in ENCODERS:
-        raise ValueError(f"there is no encoder {name!r}; the encoders are {', '.join(ENCODERS)}")
-    if name in _LITE0:
-        path = weights or efficientnet.WEIGHTS
-        params = efficientnet.load_params(path)
-        preprocessing, width = _LITE0[name], efficientnet.FEATURE_DIM
-        cells = efficientnet.grid_cells(preprocessing.size)
-    else:
-        if weights is None:
-            raise ValueError(
-                f"{name} needs a weights file, safetensors or npz with torchvision's names; "
-                "jaxcap ships none"
-            )
-        path = weights
-        params = vgg16.load_params(path)
-        preprocessing, width, cells = _VGG16[name], vgg16.FEATURE_DIM, 0
-    return Encoder(name, digest(path), preprocessing, width, cells, params)
+    check_name(name)
+    names = name.split("+")
+    files = split_weights(names, weights)
+    return Encoder(tuple(load_eye(part, files.get(part)) for part in names))
 
 
 def check_same_encoder(
@@ -219,14 +254,24 @@ def check_same_encoder(
         )
 
 
-def _flat(description: Mapping[str, Any]) -> dict[str, Any]:
-    rest = {key: value for key, value in description.items() if key != "preprocessing"}
-    return {**rest, **description.get("preprocessing", {})}
+def _flat(description: Mapping[str, Any], lead: str = "") -> dict[str, Any]:
+    """Flatten a description; what is of one of several networks has its name in front."""
+    rest = {f"{lead}{key}": value for key, value in description.items() if key not in _NESTED}
+    of_pixels = description.get("preprocessing", {}).items()
+    flat = {**rest, **{f"{lead}{key}": value for key, value in of_pixels}}
+    for network in description.get("networks", ()):
+        flat |= _flat(network, f"{network.get('name')} ")
+    return flat
 
 
 def _show(description: Mapping[str, Any], differing: Sequence[str] = ()) -> str:
     """Show an encoder, with the parts of its preprocessing in `differing`."""
-    values = _flat(description)
-    name = f"{values.get('name', 'an unnamed encoder')} version {values.get('version', 'unknown')}"
-    parts = [f"{key} {values.get(key)}" for key in differing if key not in ("name", "version")]
+    values, networks = _flat(description), description.get("networks") or (description,)
+    names = [
+        f"{one.get('name', 'an unnamed encoder')} version {one.get('version', 'unknown')}"
+        for one in networks
+    ]
+    name = " + ".join(names)
+    shown = [key for key in differing if key in values and not key.endswith(("name", "version"))]
+    parts = [f"{key} {values[key]}" for key in shown]
     return f"{name} ({', '.join(parts)})" if parts else name

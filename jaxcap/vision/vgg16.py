@@ -31,6 +31,7 @@ from jaxcap.files.tensors import read_tensors
 from jaxcap.vision.preprocessing import Preprocessing
 
 Params = Mapping[str, Float[Array, "..."]]
+Images = Float[Array, "N S S 3"]
 
 FEATURE_DIM = 4096
 # Widths of the convolutions between poolings.

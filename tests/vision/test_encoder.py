@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcap.vision import efficientnet, encoder, vgg16
+from jaxcap.vision import clip, efficientnet, encoder, vgg16
 from jaxcap.vision.efficientnet import WEIGHTS
 from jaxcap.vision.encoder import Encoder, check_same_encoder, load_encoder
+from jaxcap.vision.eye import Encoded, Eye, Widths
 from jaxcap.vision.preprocessing import Preprocessing, check_pixels
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "efficientnet_lite0.npz"
@@ -49,26 +50,31 @@ def test_golden_features(lite):
     np.testing.assert_array_equal(alone.grid, grid[1:])
     np.testing.assert_array_equal(alone.pooled, pooled[1:])
     # What other devices compute.
-    pixels = lite.preprocessing.normalise(jnp.asarray(lite.prepare(images[0]))[None])
-    by_others = jax.jit(efficientnet._grid, static_argnames="depthwise")(
-        lite.params, pixels, depthwise=efficientnet._depthwise_grouped
+    pixels = lite.eyes[0].preprocessing.normalise(jnp.asarray(lite.prepare(images[0]))[None])
+    by_others = jax.jit(efficientnet._grid, static_argnames=("network", "depthwise"))(
+        lite.eyes[0].params,
+        pixels,
+        network=efficientnet.LITE0,
+        depthwise=efficientnet._depthwise_grouped,
     )
     assert_relative(by_others, grid[:1], 1e-4)
 
 
 def test_the_weights_that_ship(lite):
     shapes = efficientnet.parameter_shapes()
-    assert {name: x.shape for name, x in lite.params.items()} == shapes
+    assert {name: x.shape for name, x in lite.eyes[0].params.items()} == shapes
     assert sum(map(np.prod, shapes.values())) == 3_350_000 and WEIGHTS.stat().st_size < 8e6
     assert (WEIGHTS.parent / "NOTICE").exists() and (WEIGHTS.parent / "LICENSE-APACHE-2.0").exists()
     # They are not compiled in.
     assert not jax.make_jaxpr(efficientnet.features)(
-        lite.params, jnp.zeros((1, 224, 224, 3))
+        lite.eyes[0].params, jnp.zeros((1, 224, 224, 3))
     ).consts
     larger = load_encoder("efficientnet-lite0-288")
     pixels = jax.ShapeDtypeStruct((2, 288, 288, 3), np.float32)
-    grid = jax.eval_shape(efficientnet.features, larger.params, pixels).grid
-    assert (larger.preprocessing.size, larger.grid_cells) == (288, 81) == (288, grid.shape[1])
+    grid = jax.eval_shape(efficientnet.features, larger.eyes[0].params, pixels).grid
+    assert (
+        (larger.eyes[0].preprocessing.size, larger.grid_cells) == (288, 81) == (288, grid.shape[1])
+    )
 
 
 def test_pictures_of_any_size_in_two_programs(lite):
@@ -82,6 +88,8 @@ def test_pictures_of_any_size_in_two_programs(lite):
     for call, message in (
         (lambda: lite.encode([]), "`images` is empty"),
         (lambda: load_encoder("resnet"), "no encoder 'resnet'; the encoders are efficientnet"),
+        (lambda: load_encoder("clip+resnet"), "no encoder 'resnet'"),
+        (lambda: load_encoder("clip"), "clip needs a weights file.*Hugging Face's CLIPModel"),
         (lambda: load_encoder("vgg16"), "vgg16 needs a weights file"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -92,7 +100,8 @@ def test_a_difference_between_encoders_names_both(lite):
     used = lite.describe()
     assert json.loads(json.dumps(used)) == used and len(used["version"]) == 12
     check_same_encoder(json.loads(json.dumps(used)), used, "train.h5")
-    cropped = replace(lite, preprocessing=replace(lite.preprocessing, fit="crop")).describe()
+    (eye,) = lite.eyes
+    cropped = replace(eye, preprocessing=replace(eye.preprocessing, fit="crop")).describe()
     for other, message in (
         (
             {**used, "version": "0123456789ab"},
@@ -107,7 +116,13 @@ def test_a_difference_between_encoders_names_both(lite):
             check_same_encoder(other, used, "model")
 
 
-STAGES, FC7 = ((4, 5), (6,)), vgg16.fc7
+STAGES = ((4, 5), (6,))
+PREPROCESSING = {
+    "efficientnet-lite0": efficientnet.PREPROCESSING,
+    "vgg16": vgg16.TORCHVISION,
+    "vgg16-caffe": vgg16.CAFFE,
+    "clip": clip.PREPROCESSING,
+}
 
 
 def plain_fc7(tensors, image):
@@ -138,27 +153,26 @@ def plain_fc7(tensors, image):
         ),
         ("vgg16-caffe", [-103.939, -116.779, -123.68], [151.061, 138.221, 131.32], 2),
         ("efficientnet-lite0", [-127 / 128] * 3, [1.0] * 3, 0),
+        ("clip", [-1.7922626, -1.7520971, -1.4802198], [1.9303361, 2.0748837, 2.1458970], 0),
     ],
 )
-def test_pixels_reach_a_network_in_its_range_and_order(
-    monkeypatch, name, black, white, channel_of_red
-):
-    preprocessing = {**encoder._LITE0, **encoder._VGG16}[name]
+def test_pixels_reach_a_network_in_its_range_and_order(name, black, white, channel_of_red):
+    preprocessing = PREPROCESSING[name]
     colours = np.uint8([[0, 0, 0], [255, 255, 255], [255, 0, 0]])[:, None, None]
     found = preprocessing.normalise(jnp.asarray(colours))[:, 0, 0]
     np.testing.assert_allclose(found[:2], [black, white], rtol=1e-5)
     assert found[2].argmax() == channel_of_red
-    if name == "efficientnet-lite0":
+    if not name.startswith("vgg16"):
         return
     rng, shapes = np.random.default_rng(0), vgg16.file_shapes(STAGES, hidden=7, size=8)
     tensors = {
         name: rng.standard_normal(shape, np.float32) / np.float32(np.prod(shape[1:]) / 2) ** 0.5
         for name, shape in shapes.items()
     }
-    monkeypatch.setattr(vgg16, "fc7", lambda params, images: FC7(params, images, STAGES))
     preprocessing = replace(preprocessing, size=8)
     params = vgg16.from_torchvision(tensors)
-    small = Encoder(name, "0" * 12, preprocessing, 7, 0, params)
+    network = lambda params, images: Encoded(vgg16.fc7(params, images, STAGES))  # noqa: E731
+    small = Encoder((Eye(name, "0" * 12, preprocessing, Widths(7), network, params),))
     images = pictures((20, 30), (8, 8))
     pixels = preprocessing.normalise(jnp.stack([preprocessing.resize(image) for image in images]))
     expected = np.stack([plain_fc7(tensors, np.asarray(image)) for image in pixels])
