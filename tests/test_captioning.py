@@ -354,7 +354,8 @@ def test_what_belongs_to_other_photos_is_refused(work, tiny, tmp_path, monkeypat
         file["components"][0, 0] += 1
     with pytest.raises(ValueError, match=r"is the projection .*, but .* was trained with"):
         _ = load_captioner(run).encoder
-    other = dataclasses.replace(load_encoder(), version="0123456789ab")
+    (eye,) = load_encoder().eyes
+    other = dataclasses.replace(eye, version="0123456789ab")
     monkeypatch.setattr("jaxcap.photos.load_encoder", lambda name, weights: other)
     with pytest.raises(ValueError, match=r"one/.*made by .* but the encoder in use is .*0123456"):
         _ = load_captioner(work / "one").encoder

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from absl import flags
 
@@ -28,6 +29,7 @@ from jaxcap.learning.start import Start
 from jaxcap.learning.sweep import SWEPT, members, open_sweep, parse_sweep
 from jaxcap.nn.config import ATTENTIONS, CaptionerConfig
 from jaxcap.nn.products import PRECISIONS
+from jaxcap.text.word_vectors import read_word_vectors
 
 PCA_FEATURES = flags.DEFINE_bool(
     "pca_features",
@@ -147,6 +149,12 @@ RESUME = flags.DEFINE_bool(
 INIT_FROM = flags.DEFINE_string(
     "init_from", None, "Start a new run with the parameters of the run in this folder."
 )
+WORD_VECTORS = flags.DEFINE_string(
+    "word_vectors",
+    None,
+    "Start a new run with the word vectors of this file: GloVe's text, or FILE.npy beside FILE.txt "
+    "with a word a line.",
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run in --checkpoint_dir first.")
 SAVE_EVERY = flags.DEFINE_integer(
     "save_every", 1, "Epochs between checkpoints; the best one is always kept.", lower_bound=1
@@ -197,11 +205,11 @@ def opened_run() -> AbstractContextManager[Run]:
     if not SWEEP.value and SEEDS.value == 1:
         data = _load(training)
         return open_run(
-            CHECKPOINT_DIR.value, data, _model(data), training, seed=SEED.value, **_start()
+            CHECKPOINT_DIR.value, data, _model(data), training, seed=SEED.value, **_start(data)
         )
     found = members(parse_sweep(SWEEP.value), SEED.value, SEEDS.value)
     data = _load(None)
-    return open_sweep(CHECKPOINT_DIR.value, data, _model(data), training, found, **_start())
+    return open_sweep(CHECKPOINT_DIR.value, data, _model(data), training, found, **_start(data))
 
 
 def _load(training: TrainingConfig | None) -> Dataset:
@@ -266,11 +274,16 @@ def _training() -> TrainingConfig:
     )
 
 
-def _start() -> Start:
+def _start(data: Dataset) -> Start:
+    vectors = None
+    if WORD_VECTORS.value is not None and not RESUME.value:
+        vectors = read_word_vectors(Path(WORD_VECTORS.value).expanduser(), data.vocabulary)
+        print(f"word vectors: {vectors.coverage}")
     return Start(
         resume=RESUME.value,
         overwrite=OVERWRITE.value,
         init_from=INIT_FROM.value,
+        word_vectors=vectors,
         flags=flag_values(),
     )
 

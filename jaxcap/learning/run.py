@@ -31,7 +31,7 @@ from jaxcap.learning.progress import Progress
 from jaxcap.learning.run_folder import held, make_empty, record_start
 from jaxcap.learning.sharding import Layout
 from jaxcap.learning.standing import Standing, validation_of
-from jaxcap.learning.start import Start, check_start, initial_params
+from jaxcap.learning.start import Start, check_start, initial_params, with_words
 from jaxcap.learning.validation import Validator
 from jaxcap.nn.config import CaptionerConfig
 from jaxcap.nn.parameters import Params
@@ -221,7 +221,7 @@ def open_run(
         model: shape of the captioner.
         training: how to train.
         seed: of everything random.
-        **start: `resume`, `overwrite`, `init_from` and `flags`; see `Start`.
+        **start: `resume`, `overwrite`, `init_from`, `word_vectors` and `flags`; see `Start`.
 
     Raises:
         FileExistsError: the folder holds a run, and neither `resume` nor `overwrite` is true.
@@ -233,19 +233,19 @@ def open_run(
             vocabulary does not divide; or processes differ.
     """
     folder, info = Path(checkpoint_dir).expanduser(), RunInfo.of(data, model, training, seed)
-    resume, init_from = start.get("resume", False), start.get("init_from")
     layout = Layout.of(data.train.captions)
     check_start(folder, info, layout, start)
-    params = None if resume or init_from is None else initial_params(init_from, info)
+    params = initial_params(start, info)
     # What these refuse must be told before an old run is deleted.
     validate = Validator.of(model, data, training)
     key = split_seed(seed).state_key
     learner = make_learner(model, training, data, key, params=params)
+    learner = learner._replace(state=with_words(learner.state, start))
     with opened(folder, start) as checkpoints:
         if layout is not None:
             learner = learner._replace(state=layout.place(learner.state))
         run = Run(folder, data, learner, [Standing(info)], checkpoints, validate=validate)
-        if resume:
+        if start.get("resume"):
             _resume(run)
         record(run, start)
         yield run

@@ -28,7 +28,7 @@ from jaxcap.learning.learner import Learner, make_learner, stack
 from jaxcap.learning.optimiser import Hyper
 from jaxcap.learning.run import Run, opened, record
 from jaxcap.learning.standing import Standing
-from jaxcap.learning.start import Start, initial_params
+from jaxcap.learning.start import Start, initial_params, with_words
 from jaxcap.learning.streaming import NEEDS_MEMORY
 from jaxcap.learning.validation import Validator
 from jaxcap.nn.config import CaptionerConfig
@@ -199,7 +199,7 @@ def open_sweep(
         data: the data set.
         model, training: what is trained and how; each member changes what it has of its own.
         members: the members.
-        **start: `overwrite`, `init_from` and `flags`, as `open_run` takes them.
+        **start: `overwrite`, `init_from`, `word_vectors` and `flags`, as `open_run` takes them.
 
     Raises:
         FileExistsError: the folder holds a run, and `overwrite` is not true.
@@ -213,11 +213,12 @@ def open_sweep(
         raise ValueError(
             "`sweep` and `seeds` train on one device: start one process, or one run a value"
         )
-    folder, init_from = Path(checkpoint_dir).expanduser(), start.get("init_from")
-    params = None
-    if init_from is not None:
-        params = initial_params(init_from, RunInfo.of(data, model, training, members[0].seed))
+    folder = Path(checkpoint_dir).expanduser()
+    params = initial_params(start, RunInfo.of(data, model, training, members[0].seed))
     learner = make_learners(members, model, training, data, params)
+    learner = learner._replace(
+        state=jax.vmap(lambda state: with_words(state, start))(learner.state)
+    )
     standings = [
         Standing(RunInfo.of(data, *member.configure(model, training), member.seed), member.name)
         for member in members
