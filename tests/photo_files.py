@@ -58,6 +58,7 @@ class TinyEncoder:
     batches: list = field(default_factory=list)
     feature_dim: int = 6
     grid_cells: int = 4
+    grid_dim: int = 6
     scale: float = 1.0
 
     def describe(self):

@@ -46,29 +46,34 @@ class ImageEncoder(Protocol):
 
 @runtime_checkable
 class GridEncoder(ImageEncoder, Protocol):
-    """Interface of an encoder that can also give a grid, a vector of D for each of L places."""
+    """Interface of an encoder that can also give a grid, a vector of C for each of L places."""
 
     @property
     def grid_cells(self) -> int:
         """Places L of the grid, 0 without a grid."""
         ...
 
+    @property
+    def grid_dim(self) -> int:
+        """Width C of the grid."""
+        ...
+
     def encode_prepared(
-        self, images: UInt8[np.ndarray, "N S S 3"], *, grid: bool = False, batch_size: int = 32
+        self, images: UInt8[np.ndarray, "N ..."], *, grid: bool = False, batch_size: int = 32
     ) -> Features:
         """Encode a batch of prepared pictures, with their grids if asked for."""
         ...
 
 
 def grid_shape(encoder: ImageEncoder) -> tuple[int, int]:
-    """Return the places and the width (L, D) of an encoder's grids.
+    """Return the places and the width (L, C) of an encoder's grids.
 
     Raises:
         ValueError: it has no grid.
     """
     if not isinstance(encoder, GridEncoder) or not encoder.grid_cells:
         raise ValueError(without_grid(encoder.describe().get("name", "the encoder")))
-    return encoder.grid_cells, encoder.feature_dim
+    return encoder.grid_cells, encoder.grid_dim
 
 
 def encode_images(

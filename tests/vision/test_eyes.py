@@ -6,11 +6,17 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from photo_files import draw_all, write_tsv
 from safetensors.numpy import save_file
 
+from jaxcap.datasets import Placement, load_data
 from jaxcap.files.tensors import read_shapes
+from jaxcap.preparing.plan import PreparationConfig
+from jaxcap.preparing.prepare import prepare
+from jaxcap.preparing.splits import SplitChoice
 from jaxcap.vision import clip, efficientnet, resnet
 from jaxcap.vision.encoder import check_grid_of, check_same_encoder, load_encoder
+from jaxcap.vision.images import open_image
 from jaxcap.vision.networks import split_weights
 
 ROOT = Path(__file__).parents[2]
@@ -220,3 +226,28 @@ def test_shapes_are_read_without_values(tmp_path):
     np.savez(tmp_path / "x.npz", **arrays)
     for name in ("x.safetensors", "x.npz"):
         assert read_shapes(tmp_path / name) == {"a": (2, 3), "b": (4,)}
+
+
+def test_two_encoders_prepare_a_data_set(tmp_path):
+    file = tmp_path / "clip.safetensors"
+    save_file(clip_tensors(), file)
+    captions = write_tsv(tmp_path / "captions.tsv", draw_all(tmp_path / "photos", 6))
+    config = PreparationConfig(
+        images=tmp_path / "photos",
+        captions=captions,
+        output=tmp_path / "data",
+        splits=SplitChoice(val_share=0.3),
+        min_count=1,
+        encoder="clip+clip-gelu",
+        encoder_weights=f"clip={file},clip-gelu={file}",
+        batch_size=2,
+        grid=True,
+    )
+    prepare(config)
+    data = load_data(tmp_path / "data", placement=Placement(grids=True))
+    encoder = load_encoder(config.encoder, config.encoder_weights)
+    assert data.encoder == encoder.describe()
+    photo = open_image(bytes(data.val.urls[0]).decode().removeprefix("file://"))
+    pooled, grid = encoder.encode([photo, photo], grid=True, batch_size=2)
+    assert_close(data.val.images.pooled[0], pooled[0])
+    assert_close(data.val.images.grid[0], grid[0], 1e-2)
