@@ -73,4 +73,4 @@ def test_a_captioner_that_does_not_attend_is_refused_before_any_photo(tmp_path):
 
 def test_what_the_network_sees_of_a_picture_is_its_middle_or_the_whole():
     assert TORCHVISION.box(40, 80) == (22.5, 2.5, 57.5, 37.5)
-    assert load_encoder().preprocessing.box(40, 80) == (0, 0, 80, 40)
+    assert load_encoder().eyes[0].preprocessing.box(40, 80) == (0, 0, 80, 40)
