@@ -45,6 +45,17 @@ def test_lite2_has_its_widths_and_a_grid_of_9_by_9():
 
 
 @pytest.mark.nightly
+def test_lite2_has_the_features_that_pytorch_computed():
+    with np.load(ROOT / "tests/golden/efficientnet_lite2.npz") as file:
+        golden = dict(file)
+    lite2 = load_encoder("efficientnet-lite2")
+    pooled, grid = lite2.encode([golden["square"], golden["wide"]], grid=True, batch_size=2)
+    assert_close(pooled, golden["shipped_pooled"])
+    assert_close(grid[:, golden["cells"]], golden["shipped_cells"])
+    assert_close(pooled, golden["published_pooled"], 1e-2)
+
+
+@pytest.mark.nightly
 def test_lite2_is_pytorchs(monkeypatch):
     torch = pytorch()
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
