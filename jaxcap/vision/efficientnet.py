@@ -34,6 +34,7 @@ from jaxtyping import Array, Float
 
 from jaxcap.files import AnyPath
 from jaxcap.files.tensors import read_tensors
+from jaxcap.vision.depthwise import depthwise
 from jaxcap.vision.eye import Encoded
 from jaxcap.vision.preprocessing import Preprocessing
 
@@ -165,9 +166,16 @@ def features(params: Params, images: Float[Array, "N S S 3"], network: Network =
     grid = lax.platform_dependent(
         images,
         cpu=partial(_grid_one_by_one, params, network=network),
-        default=partial(_grid, params, network=network, depthwise=_depthwise_grouped),
+        default=partial(grid_with_xla, params, network=network),
     )
     return Encoded(grid.mean(axis=1), grid)
+
+
+def grid_with_xla(
+    params: Params, images: Float[Array, "N S S 3"], network: Network
+) -> Float[Array, "N L 1280"]:
+    """Compute the grids of pictures by XLA's own convolutions, all pictures at once."""
+    return _grid(params, images, network, _depthwise_grouped)
 
 
 def _grid(params: Params, images: Array, network: Network, depthwise) -> Float[Array, "N L 1280"]:
@@ -232,16 +240,4 @@ def _depthwise_grouped(x: Array, params: Params, name: str, stride: int) -> Arra
 
 
 def _depthwise_shifted(x: Array, params: Params, name: str, stride: int) -> Array:
-    """Sum shifted pictures times weights over the positions of the kernel."""
-    kernel = params[f"{name}.kernel"]
-    size, out = len(kernel), -(-x.shape[1] // stride)
-    missing = max((out - 1) * stride + size - x.shape[1], 0)
-    around = (missing // 2, missing - missing // 2)
-    x = jnp.pad(x, ((0, 0), around, around, (0, 0)))
-    reach = (out - 1) * stride + 1
-    total = _channels(params[f"{name}.bias"])
-    for row in range(size):
-        for column in range(size):
-            shifted = x[:, row : row + reach : stride, column : column + reach : stride]
-            total = total + shifted * _channels(kernel[row, column])
-    return total
+    return depthwise(x, params[f"{name}.kernel"], params[f"{name}.bias"], stride)
