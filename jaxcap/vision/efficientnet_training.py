@@ -12,12 +12,13 @@ Elsewhere XLA's convolutions and autodiff do all.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
 from jaxcap.vision.depthwise import depthwise
 from jaxcap.vision.efficientnet import (
@@ -29,6 +30,7 @@ from jaxcap.vision.efficientnet import (
     grid_with_xla,
     parameter_shapes,
 )
+from jaxcap.vision.preprocessing import Preprocessing
 
 _GROUP = 8
 """Most pictures at a time in the last blocks."""
@@ -177,3 +179,28 @@ def _relu6_bwd(y: Array, dy: Array) -> tuple[Array]:
 
 
 _relu6.defvjp(_relu6_fwd, _relu6_bwd)
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """Encodes bytes by `trainable_features`; hashable, static under `jit`.
+
+    Attributes:
+        preprocessing: from bytes to the network's input.
+        network: its widths and depths.
+        frozen: blocks, from the first, that get no gradient; if any, the stem gets none either.
+    """
+
+    preprocessing: Preprocessing
+    network: Network = LITE0
+    frozen: int = 0
+
+    @property
+    def frozen_names(self) -> frozenset[str]:
+        """Names of the parameters that get no gradient."""
+        return frozen_names(self.frozen, self.network)
+
+    def __call__(self, params: Params, pictures: UInt8[Array, "N S S 3"]) -> Encoded:
+        """Encode pictures, to be differentiated by the parameters."""
+        images = self.preprocessing.normalise(pictures)
+        return trainable_features(params, images, self.network, frozen=self.frozen)
