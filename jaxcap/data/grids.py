@@ -9,7 +9,7 @@ from types import TracebackType
 
 import h5py
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from jaxcap.files import AnyPath
 from jaxcap.files.hdf5 import find_dataset, naming, open_hdf5
@@ -27,13 +27,15 @@ class Grids:
         OSError: it is broken.
     """
 
+    _NAME, _NDIM, _KIND = "grid", 3, "floats"
+
     def __init__(self, path: AnyPath):
         self.path = Path(path)
         with open_hdf5(path) as file:
-            find_dataset(file, "grid", ndim=3, kind="floats")
+            find_dataset(file, self._NAME, ndim=self._NDIM, kind=self._KIND)
         # Open for as long as it is read, without HDF5's cache of chunks.
         self._file = h5py.File(path, "r", locking="best-effort", rdcc_nbytes=0)
-        self._dataset = find_dataset(self._file, "grid", ndim=3, kind="floats")
+        self._dataset = find_dataset(self._file, self._NAME, ndim=self._NDIM, kind=self._KIND)
         self.shape: tuple[int, ...] = self._dataset.shape
         self.dtype: np.dtype = self._dataset.dtype
 
@@ -42,8 +44,8 @@ class Grids:
         """Bytes of all grids."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
-    def read(self, rows: Int[np.ndarray, " N"]) -> Float[np.ndarray, "N L C"]:
-        """Read the grids of the images `rows`, in that order, in the type of the file.
+    def read(self, rows: Int[np.ndarray, " N"]) -> Shaped[np.ndarray, "N ..."]:
+        """Read the grids of the images `rows`, (N, L, C), in that order, in the type of the file.
 
         Raises:
             ValueError: a value is NaN or infinite; the message names the row.
@@ -51,19 +53,22 @@ class Grids:
         """
         grids = np.empty((len(rows), *self.shape[1:]), self.dtype)
         order = np.argsort(rows, kind="stable")
-        with naming(f"{self.path}: grid"):
+        with naming(f"{self.path}: {self._NAME}"):
             for last, own in zip([None, *order], order, strict=False):
                 if last is not None and rows[last] == rows[own]:
                     grids[own] = grids[last]
                 else:
                     self._dataset.read_direct(grids, np.s_[rows[own]], np.s_[own])
+        self._check(grids, rows)
+        return grids
+
+    def _check(self, grids: np.ndarray, rows: np.ndarray) -> None:
         if not _all_finite(grids):
             wrong = ~np.isfinite(grids).all((1, 2))
             raise ValueError(
                 f"{self.path}: grid row {rows[np.argmax(wrong)]} holds values that are NaN or "
                 "infinite; make the grids again with jaxcap.prepare"
             )
-        return grids
 
     def close(self) -> None:
         """Close the file."""

@@ -1,17 +1,14 @@
 """Decoded pictures in a file, read by rows, for training that encodes them anew at each step.
 
 `SPLIT2014_pictures.h5` holds `pictures` (K, S, S, 3), uint8, one after another, so that any picture
-is one read. The interface is that of `jaxcap.data.grids.Grids`.
+is one read. They stand where grids do: `Split.grids` may be pictures, which training then reads
+ahead.
 """
 
-from pathlib import Path
-
-import h5py
 import numpy as np
-from jaxtyping import Int, UInt8
 
+from jaxcap.data.grids import Grids
 from jaxcap.files import AnyPath
-from jaxcap.files.hdf5 import find_dataset, open_hdf5
 
 DATASET = "pictures"
 
@@ -21,8 +18,10 @@ def pictures_file(split: str) -> str:
     return f"{split}2014_pictures.h5"
 
 
-class Pictures:
+class Pictures(Grids):
     """Pictures of K images in a file that stays open; reading them takes no memory of their size.
+
+    `read` gives (N, S, S, 3) uint8.
 
     Args:
         path: the file.
@@ -33,36 +32,16 @@ class Pictures:
         OSError: it is broken.
     """
 
+    _NAME, _NDIM, _KIND = DATASET, 4, "integers"
+
     def __init__(self, path: AnyPath):
-        self.path = Path(path)
-        with open_hdf5(path) as file:
-            found = find_dataset(file, DATASET, ndim=4, kind="integers")
-            if found.dtype != np.uint8 or found.shape[3] != 3:
-                raise ValueError(
-                    f"{path}: {DATASET} has type {found.dtype} and shape {found.shape}, expected "
-                    "uint8 of shape (K, S, S, 3); decode the pictures again"
-                )
-        self._file = h5py.File(path, "r", locking="best-effort", rdcc_nbytes=0)
-        self._dataset = find_dataset(self._file, DATASET, ndim=4, kind="integers")
-        self.shape: tuple[int, ...] = self._dataset.shape
-        self.dtype: np.dtype = self._dataset.dtype
+        super().__init__(path)
+        if self.dtype != np.uint8 or self.shape[3] != 3:
+            self.close()
+            raise ValueError(
+                f"{path}: {DATASET} has type {self.dtype} and shape {self.shape}, expected uint8 "
+                "of shape (K, S, S, 3); decode the pictures again"
+            )
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all pictures."""
-        return int(np.prod(self.shape)) * self.dtype.itemsize
-
-    def read(self, rows: Int[np.ndarray, " N"]) -> UInt8[np.ndarray, "N S S 3"]:
-        """Read the pictures of the images `rows`, in that order.
-
-        Raises:
-            OSError: the file is broken.
-        """
-        pictures = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        for place, row in enumerate(rows):
-            self._dataset.read_direct(pictures, np.s_[row], np.s_[place])
-        return pictures
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def _check(self, grids: np.ndarray, rows: np.ndarray) -> None:
+        """Accept any: bytes are finite."""

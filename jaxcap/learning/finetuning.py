@@ -4,8 +4,8 @@ The parameters of both are one flat dictionary, those of the encoder under names
 `encoder.`. So `TrainState`, checkpoints and `fit` are the same as for a captioner alone.
 
 Pictures stand where grids do in an `Image`: `Image(features, pictures)` with pictures (K, S, S, 3)
-uint8. Whatever brings the grids of a minibatch to the device brings its pictures, and captions of
-one image share its picture.
+uint8, or `Split.grids` as `jaxcap.data.pictures.Pictures`. Whatever brings the grids of a minibatch
+to the device brings its pictures, and with `order="images"` captions share them as they do grids.
 
     encode = Trainable(PREPROCESSING, frozen=8)              # jaxcap.vision.efficientnet_training
     params = join(captioner_params, encoder_params)
@@ -17,11 +17,11 @@ one image share its picture.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import optax
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from jaxcap.data.batches import Batch
 from jaxcap.data.image import Image
@@ -69,6 +69,11 @@ class FineTuning:
     loss: Loss
     encode: Encode = field(metadata={"static": True})
     views: Views | None = field(default=None, metadata={"static": True})
+
+    def at(self, step: Int[Array, ""]) -> "FineTuning":
+        """Give the loss at a step of the run, where the captioner's changes over it."""
+        of_step = getattr(self.loss, "at", None)
+        return self if of_step is None else replace(self, loss=of_step(step))
 
     def __call__(self, params: Params, batch: Batch, key: Array | None) -> Float[Array, ""]:
         """Give the loss of N pictures with captions; a key turns views and dropout on."""

@@ -1,7 +1,9 @@
 """A captioner and the encoder of its pictures learn together."""
 
+from dataclasses import replace
 from functools import partial
 
+import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from jaxcap.data.batches import Batch, CaptionSet
 from jaxcap.data.image import Image
+from jaxcap.data.pictures import Pictures
 from jaxcap.learning.config import TrainingConfig
 from jaxcap.learning.finetuning import FineTuning, each_its_own, join, part
 from jaxcap.learning.loop import fit
@@ -72,6 +75,16 @@ def test_both_learn_at_their_rates_frozen_blocks_do_not_and_resuming_changes_not
     for one, other in zip(jax.tree.leaves(resumed.state), jax.tree.leaves(last), strict=True):
         if not jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
             np.testing.assert_array_equal(one, other)
+
+
+def test_pictures_are_read_from_a_file_as_from_memory(run, tiny, tmp_path):
+    config, params, data = run
+    with h5py.File(tmp_path / "pictures.h5", "w") as file:
+        file["pictures"] = np.asarray(data.images.grid)
+    with Pictures(tmp_path / "pictures.h5") as pictures:
+        split = replace(tiny.train, grids=pictures)
+        for one, other in zip(progress(*run), progress(config, params, split), strict=True):
+            np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
 
 
 def test_the_loss_is_that_of_features_and_a_shared_picture_counts_for_each_caption(run):
