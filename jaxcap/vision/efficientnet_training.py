@@ -24,12 +24,12 @@ from jaxcap.vision.depthwise import depthwise
 from jaxcap.vision.efficientnet import (
     LITE0,
     Block,
-    Encoded,
     Network,
     Params,
     grid_with_xla,
     parameter_shapes,
 )
+from jaxcap.vision.eye import Encoded
 from jaxcap.vision.preprocessing import Preprocessing
 
 _GROUP = 8
