@@ -46,6 +46,8 @@ from jaxcap.vision.formats import REFUSED_FORMATS
 from jaxcap.vision.images import open_image
 
 SHAPES = {"a": (1,), "b": (2, 3)}
+FOLDERS = ("data", "grids")
+"""Those that read a whole folder."""
 READERS = {
     "data": lambda path: load_coco(path.parent),
     "grids": lambda path: load_data(path.parent, placement=Placement(grids=True)),
@@ -371,7 +373,7 @@ def folder(tiny_dir, tmp_path):
 
 @pytest.mark.parametrize(("reader", "name", "spoil", "part"), ROWS)
 def test_a_bad_file_is_one_sentence_with_its_place(request, tmp_path, reader, name, spoil, part):
-    folder = request.getfixturevalue("folder") if reader in ("data", "grids") else tmp_path
+    folder = request.getfixturevalue("folder") if reader in FOLDERS else tmp_path
     if callable(spoil):
         spoil(folder / name)
     elif isinstance(spoil, bytes):
@@ -388,7 +390,7 @@ def test_what_is_no_file_or_far_too_large(tmp_path, monkeypatch):
     with (tmp_path / "large").open("wb") as file:
         file.truncate(1 << 40)
     for reader in READERS:
-        if reader != "data":
+        if reader not in FOLDERS:
             refused(reader, tmp_path / "none.npz", "no such file", kind=FileNotFoundError)
             refused(reader, tmp_path / "pipe.npz", "is not a regular file")
             refused(reader, tmp_path / "folder.npz", "is a folder")
@@ -421,7 +423,7 @@ def test_no_pickle_is_read(tmp_path):
     for reader in TENSORS:
         refused(reader, tmp_path / "object.npz", "holds pickled Python objects", "np.savez")
     for reader, name in product(READERS, ("a.pth", "a.npz", "a.safetensors", "a.h5", METRICS_FILE)):
-        if reader not in ("data", "list"):
+        if reader not in (*FOLDERS, "list"):
             (tmp_path / name).write_bytes(pickle.dumps(trap))
             refused(reader, tmp_path / name)
     assert read_metrics(tmp_path) == []
