@@ -12,6 +12,9 @@ jaxcap's time over its own in the same round with the quartiles.
 PyTorch projects the grid once a minibatch, and loops over words with `nn.LSTMCell`'s arithmetic.
 It counts by the fastest of eager, compiled, and packed, where the captions are sorted by length and
 each step computes only those that go on. "products" are the step's matrix products alone, by XLA.
+
+With --images the minibatch holds five captions of each image. jaxcap then computes what is linear
+in the grid once an image, and PyTorch is given the image of each caption, as its loaders do.
 """
 
 import jax
@@ -31,6 +34,9 @@ NUM = flags.DEFINE_integer("num", 128, "Captions in the minibatch.", lower_bound
 PLACES = flags.DEFINE_integer("places", 81, "Places of the grid, L.", lower_bound=1)
 GRID_DIM = flags.DEFINE_integer("grid_dim", 1280, "Length of a vector of the grid.", lower_bound=1)
 LENGTHS = flags.DEFINE_list("lengths", ["full", "coco"], "Of captions: full, coco.")
+IMAGES = flags.DEFINE_bool(
+    "images", False, "Take five captions of each image, as --order=images of jaxcap.train does."
+)
 ROUNDS = flags.DEFINE_integer("rounds", 7, "Alternating rounds.", lower_bound=3)
 SECONDS = flags.DEFINE_float("seconds", 1.5, "Length of a contender's turn, about.", 0)
 WITHOUT = flags.DEFINE_list("without", [], "Contenders to leave out.")
@@ -114,16 +120,20 @@ def make_torch(params, image, captions, *, packed=False, compiled=False) -> Run:
 def compare(setting: AttendingSetting) -> None:
     print(f"{setting}, {PLACES.value} places of {GRID_DIM.value:,}", flush=True)
     pooled, captions = setting.minibatch()
-    shape = (setting.N, PLACES.value, GRID_DIM.value)
-    grid = np.random.default_rng(1).standard_normal(shape, np.float32)
-    image, params = Image(jnp.asarray(pooled), jnp.asarray(grid)), setting.params()
+    rows = jnp.arange(setting.N) // 5 if IMAGES.value else None
+    num = setting.N if rows is None else int(rows[-1]) + 1
+    grid = np.random.default_rng(1).standard_normal((num, PLACES.value, GRID_DIM.value), np.float32)
+    own, params = Image(jnp.asarray(pooled[:num]), jnp.asarray(grid)), setting.params()
+    image = own if rows is None else own.at(rows)
     makers = {
-        "jaxcap": lambda: ours.make(setting, params, image, captions),
+        "jaxcap": lambda: ours.make(setting, params, own, captions, rows=rows),
         "PyTorch": lambda: make_torch(params, image, captions),
         "PyTorch packed": lambda: make_torch(params, image, captions, packed=True),
         "PyTorch compiled": lambda: make_torch(params, image, captions, compiled=True),
         "products": lambda: attending_products.make(setting, params, image, captions),
     }
+    if rows is not None:
+        del makers["products"]
     runs = {name: make() for name, make in makers.items() if name not in WITHOUT.value}
     losses = {name: run(1) for name, run in runs.items()}
     for name in losses.keys() - {"products"}:

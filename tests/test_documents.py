@@ -16,7 +16,7 @@ import jax
 import pytest
 from command_calls import ROOT, call, environment
 from photo_files import draw, draw_all
-from tiny_data import tiny_splits
+from tiny_data import cache_of_few_scenes, tiny_splits
 
 from jaxcap.data.coco import write_coco
 
@@ -99,6 +99,7 @@ def with_blocks(*languages):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The current folder of a reader, who has data, photos, and captions in it."""
+    monkeypatch.setenv("JAXCAP_CACHE", cache_of_few_scenes())
     (tmp_path / "launch").symlink_to(ROOT / "launch")
     write_coco(tmp_path / "course", *tiny_splits(), name="tiny")
     texts = draw_all(tmp_path / "photos", 40)

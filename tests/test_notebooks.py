@@ -6,7 +6,7 @@ import re
 
 import pytest
 from command_calls import ROOT, environment
-from tiny_data import tiny_splits
+from tiny_data import cache_of_few_scenes, tiny_splits
 
 from jaxcap.data.coco_writing import write_coco
 
@@ -59,6 +59,8 @@ def execute(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
     def run(name, *, whole):
+        if not whole:
+            monkeypatch.setenv("JAXCAP_CACHE", cache_of_few_scenes())
         text = (FOLDER / name).read_text(encoding="utf-8")
         for old, new in {} if whole else SHORTER[name].items():
             old, new = (json.dumps(words)[1:-1] for words in (old, new))
@@ -97,8 +99,9 @@ def test_committed_outputs_have_the_known_digits():
     assert all(digits in text for digits in DIGITS)
 
 
-# First, since it needs no built-in scenes, which test_documents.py draws beside it.
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.nightly)])
+# By default README's blocks go the same way, from photos to their captions.
+@pytest.mark.nightly
+@pytest.mark.parametrize("whole", [False, True])
 def test_your_own_photos(execute, whole):
     score = re.search(r"^CIDEr\S* +([\d.]+)", execute(PHOTOS, whole=whole), re.M)
     assert score

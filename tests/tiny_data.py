@@ -1,11 +1,14 @@
 """A data set that trains in a second."""
 
 import dataclasses
+from unittest import mock
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxcap.data.coco import SplitArrays
+from jaxcap.files.cache import cache_folder
+from jaxcap.scenes import dataset as scenes
 from jaxcap.text.vocabulary import Vocabulary
 
 
@@ -36,3 +39,11 @@ def with_grids(data, places=4, grid_dim=5):
         images = split.images._replace(grid=jnp.asarray(grid, jnp.float16))
         splits[name] = dataclasses.replace(split, images=images)
     return dataclasses.replace(data, splits=splits)
+
+
+def cache_of_few_scenes():
+    """A cache folder with the first scenes, where all of them would take half a minute."""
+    folder = cache_folder() / "few"
+    with mock.patch.dict(scenes.COUNTS, train=400, val=40):
+        scenes.ensure_scenes(folder)
+    return str(folder)

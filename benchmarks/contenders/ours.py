@@ -16,11 +16,13 @@ from jaxcap.learning.step import init_state, train_step
 from jaxcap.nn.products import matmul_precision
 
 
-def make(setting: Setting, params, features, captions, *, precision: str = "float32") -> Run:
+def make(
+    setting: Setting, params, features, captions, *, precision: str = "float32", rows=None
+) -> Run:
     model = setting.model
     loss = Likelihood(model)
     optimiser = make_optimiser(OptimiserConfig(learning_rate=LEARNING_RATE), steps_per_epoch=10**6)
-    batch = Batch(as_image(features), jnp.asarray(captions))
+    batch = Batch(as_image(features), jnp.asarray(captions), rows=rows)
     params = jax.tree.map(jnp.asarray, params)
     state = init_state(jax.random.key(0), model, optimiser, params)
 
