@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from jaxcap.files import AnyPath
-from jaxcap.files.hdf5 import find_dataset, naming, open_hdf5
+from jaxcap.files.hdf5 import aligned, find_dataset, naming, open_hdf5
 
 
 class Grids:
@@ -51,7 +51,7 @@ class Grids:
             ValueError: a value is NaN or infinite; the message names the row.
             OSError: the file is broken.
         """
-        grids = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        grids = aligned((len(rows), *self.shape[1:]), self.dtype)
         order = np.argsort(rows, kind="stable")
         with naming(f"{self.path}: {self._NAME}"):
             for last, own in zip([None, *order], order, strict=False):

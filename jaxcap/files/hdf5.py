@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import h5py
 import numpy as np
 from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]  (a compiled module)
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, Shaped
 from numpy.typing import DTypeLike
 
 from jaxcap.files import AnyPath
@@ -165,7 +165,7 @@ def read_floats(
         OSError: the file is broken.
     """
     last = len(dataset) if last is None else last
-    buffer = _aligned((last - first, *dataset.shape[1:]), np.dtype(dtype))
+    buffer = aligned((last - first, *dataset.shape[1:]), np.dtype(dtype))
     rows = max(1, _CHUNK_BYTES // max(1, buffer[:1].nbytes))
     if dataset.chunks:
         # A chunk that is read in two parts is decompressed twice.
@@ -178,7 +178,8 @@ def read_floats(
     return buffer
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> Float[np.ndarray, "..."]:
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> Shaped[np.ndarray, "..."]:
+    """Allocate an array that XLA on the CPU can use in place."""
     nbytes = int(np.prod(shape)) * dtype.itemsize
     memory = np.empty(nbytes + _XLA_ALIGNMENT, np.uint8)
     skip = -memory.ctypes.data % _XLA_ALIGNMENT

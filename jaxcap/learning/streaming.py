@@ -2,18 +2,20 @@
 
 The captions and pooled features are on the device. The grids of the next minibatches are read by a
 background thread, which puts them on the device: each process reads only the part of its devices.
-A minibatch is one program. What it holds is drawn for a whole epoch, by the same keys as in memory,
-so that neither reading ahead nor a resumed run changes the order.
+A few minibatches are one program. What they hold is drawn for a whole epoch, by the same keys as in
+memory, so that neither reading ahead nor a resumed run changes the order.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import lax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
@@ -27,6 +29,9 @@ from jaxcap.nn.products import matmul_precision
 
 _AHEAD = 2
 """Minibatches that are read before they are asked for."""
+_TOGETHER = 4
+"""Minibatches of a program at most. Its working memory is allocated anew each time that it runs,
+which took a tenth of a step with attention where each minibatch was a program."""
 
 NEEDS_MEMORY = (
     "`sweep` and `seeds` need the grids of the images in memory: give a `grid_memory` that holds "
@@ -105,7 +110,7 @@ class Stream:
         drawn = jax.tree.map(lambda rows: rows[number], epoch)
         images = drawn.images
         if self._sharding is None:
-            return Minibatch(drawn, jax.device_put(self._grids.read(images)))
+            return Minibatch(drawn, jax.device_put(self._grids.read(images), may_alias=True))
         shape = self.shape(len(images))
         read = read_sharded(
             shape.shape, shape.dtype, self._sharding, lambda a, b: self._grids.read(images[a:b])
@@ -142,18 +147,22 @@ def compile_steps(
         lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
         jax.eval_shape(whole_epoch, 0),
     )
-    minibatch: Any = drawn, stream.shape(drawn.images.shape[0])
-    compiled = _train_on.lower(state, data, Minibatch(*minibatch), *learner, call=call).compile()
+    minibatch: Any = Minibatch(*(drawn, stream.shape(drawn.images.shape[0])))  # pyright: ignore
+    compiled = {
+        num: _train_on.lower(state, data, (minibatch,) * num, *learner, call=call).compile()
+        for num in {min(_TOGETHER, call.count), call.count % _TOGETHER} - {0}
+    }
 
     def steps(state: TrainState, data: CaptionSet) -> tuple[TrainState, StepsResult]:
         losses = []
         draw = partial(_draw, state.key, data, call=call, count=stream.per_epoch)
-        for minibatch in stream.minibatches(int(state.step), call.count, draw):
-            state, value = compiled(state, data, minibatch, *learner)
-            # At most one minibatch waits for the device, for all that wait take memory.
+        minibatches = stream.minibatches(int(state.step), call.count, draw)
+        while some := tuple(islice(minibatches, _TOGETHER)):
+            # None waits for the device, for all that wait take memory.
             for before in losses[-1:]:
                 before.block_until_ready()
-            losses.append(value)
+            state, values = compiled[len(some)](state, data, some, *learner)
+            losses.append(values)
         return state, _result(losses, state.params, call=call)
 
     return steps
@@ -181,47 +190,50 @@ def _draw(key: Array, data: CaptionSet, first: int | Array, *, call: Call, count
 def _train_on(
     state: TrainState,
     data: CaptionSet,
-    minibatch: Minibatch,
+    minibatches: tuple[Minibatch, ...],
     loss: Loss,
     optimiser: optax.GradientTransformation,
     *,
     call: Call,
-) -> tuple[TrainState, Float[Array, ""]]:
-    step, layout = partial(_step, call=call), call.layout
+) -> tuple[TrainState, Float[Array, " S"]]:
+    scan, layout = partial(_scan, call=call), call.layout
     if layout is None:
-        return step(state, data, minibatch, loss, optimiser)
+        return scan(state, data, minibatches, loss, optimiser)
     if layout.batch_shards > 1:
-        of_minibatch: Any = Minibatch(P(), P(BATCH))  # pyright: ignore[reportArgumentType]
-        step = layout.over_batch(partial(step, axis=BATCH), (P(), P(BATCH), of_minibatch, P(), P()))
-    state, value = step(layout.pin(state), data, minibatch, loss, optimiser)
-    return layout.pin(state), layout.pin(value)
+        each: Any = (Minibatch(P(), P(BATCH)),) * len(minibatches)  # pyright: ignore[reportArgumentType]
+        scan = layout.over_batch(partial(scan, axis=BATCH), (P(), P(BATCH), each, P(), P()))
+    state, values = scan(layout.pin(state), data, minibatches, loss, optimiser)
+    return layout.pin(state), layout.pin(values)
 
 
-def _step(
+def _scan(
     state: TrainState,
     data: CaptionSet,
-    minibatch: Minibatch,
+    minibatches: tuple[Minibatch, ...],
     loss: Loss,
     optimiser: optax.GradientTransformation,
     *,
     call: Call,
     axis: str | None = None,
-) -> tuple[TrainState, Float[Array, ""]]:
-    """Train on a minibatch; with an axis, on the part whose grids these are."""
-    drawn: Any
-    drawn, grid = minibatch
-    if axis is None:
-        captions = data.captions[drawn.captions]
-        batch = Batch(data.images.at(drawn.images), captions, rows=drawn.places)
-    else:
-        batch = gather_over_batch(data, drawn.captions)
-    batch = batch._replace(image=batch.image._replace(grid=grid))
+) -> tuple[TrainState, Float[Array, " S"]]:
+    """Train on minibatches; with an axis, on the parts whose grids these are."""
     loss = call.computed(loss, data.captions.shape[1], axis)
-    with matmul_precision(call.matmul_precision):
+
+    def body(state: TrainState, minibatch: Any) -> tuple[TrainState, Array]:
+        drawn, grid = minibatch
+        if axis is None:
+            captions = data.captions[drawn.captions]
+            batch = Batch(data.images.at(drawn.images), captions, rows=drawn.places)
+        else:
+            batch = gather_over_batch(data, drawn.captions)
+        batch = batch._replace(image=batch.image._replace(grid=grid))
         return train_step(state, batch, loss, optimiser, axis=axis)
+
+    with matmul_precision(call.matmul_precision):
+        return lax.scan(body, state, jax.tree.map(lambda *each: jnp.stack(each), *minibatches))
 
 
 @partial(jax.jit, static_argnames="call")
 def _result(losses: list[Array], params: Any, *, call: Call) -> StepsResult:
-    result = StepsResult(jnp.stack(losses), all_finite(params))
+    result = StepsResult(jnp.concatenate(losses), all_finite(params))
     return result if call.layout is None else call.layout.pin(result)

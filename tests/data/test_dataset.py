@@ -105,9 +105,9 @@ def test_features_are_read_in_chunks_into_the_array_itself(tmp_path, monkeypatch
     features = np.random.default_rng(0).standard_normal((100, 33), np.float32)
     features[0, 0] = np.finfo(np.float32).max
     write_features(tmp_path / "a.h5", (100, 33), [features[:50], features[50:]])
-    buffers, aligned = [], hdf5._aligned
+    buffers, aligned = [], hdf5.aligned
     keep = lambda *kind: buffers.append(aligned(*kind)) or buffers[-1]  # noqa: E731
-    monkeypatch.setattr(hdf5, "_aligned", keep)
+    monkeypatch.setattr(hdf5, "aligned", keep)
     with hdf5.open_hdf5(tmp_path / "a.h5") as file:
         dataset = hdf5.find_dataset(file, "features", ndim=2, kind="floats")
         for rows in (1, 7, 99, 100, 500):
