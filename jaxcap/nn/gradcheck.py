@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 
@@ -55,11 +56,7 @@ def numerical_gradient(
     Raises:
         ValueError: `x` is not float64; rounding would be larger than the difference.
     """
-    if x.dtype != jnp.float64:
-        raise ValueError(
-            f"numerical_gradient needs float64, got {x.dtype}: "
-            "create the arrays and call it inside `with jax.enable_x64(True):`"
-        )
+    _check_float64(x)
 
     def rise(index: Array, distance: float) -> Array:
         up = f(x.ravel().at[index].add(distance).reshape(x.shape))
@@ -99,13 +96,18 @@ def gradient_errors(
     Raises:
         ValueError: an array in `args` is not float64.
     """
-    leaves, structure = jax.tree.flatten(args)
-    gradients = jax.tree.leaves(jax.vjp(f, *args)[1](cotangent))
+    for leaf in jax.tree.leaves(args):
+        _check_float64(leaf)
+    gradients = jax.vjp(f, *args)[1](cotangent)
+    # All in one vector, since each call of `numerical_gradient` compiles `f` anew.
+    vector, as_args = ravel_pytree(args)
+    numerical = as_args(numerical_gradient(lambda x: f(*as_args(x)), vector, cotangent, step=step))
+    return jax.tree.map(rel_error, gradients, numerical)
 
-    def error(k: int) -> float:
-        def of_one(x: Array) -> Any:
-            return f(*jax.tree.unflatten(structure, [*leaves[:k], x, *leaves[k + 1 :]]))
 
-        return rel_error(gradients[k], numerical_gradient(of_one, leaves[k], cotangent, step=step))
-
-    return jax.tree.unflatten(structure, [error(k) for k in range(len(leaves))])
+def _check_float64(x: Array) -> None:
+    if x.dtype != jnp.float64:
+        raise ValueError(
+            f"numerical_gradient needs float64, got {x.dtype}: "
+            "create the arrays and call it inside `with jax.enable_x64(True):`"
+        )
