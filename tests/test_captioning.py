@@ -28,7 +28,7 @@ from jaxcap.scoring.split_images import SplitImages
 from jaxcap.shipped import shipped_checkpoint
 from jaxcap.text.vocabulary import Vocabulary
 from jaxcap.trained import load_captioner
-from jaxcap.vision.encoder import load_encoder
+from jaxcap.vision.encoder import Encoder, load_encoder
 from jaxcap.vision.images import open_image
 
 SMALL = ["--hidden_dim=16", "--wordvec_dim=8", "--batch_size=8", "--learning_rate=0.02"]
@@ -355,7 +355,7 @@ def test_what_belongs_to_other_photos_is_refused(work, tiny, tmp_path, monkeypat
     with pytest.raises(ValueError, match=r"is the projection .*, but .* was trained with"):
         _ = load_captioner(run).encoder
     (eye,) = load_encoder().eyes
-    other = dataclasses.replace(eye, version="0123456789ab")
+    other = Encoder((dataclasses.replace(eye, version="0123456789ab"),))
     monkeypatch.setattr("jaxcap.photos.load_encoder", lambda name, weights: other)
     with pytest.raises(ValueError, match=r"one/.*made by .* but the encoder in use is .*0123456"):
         _ = load_captioner(work / "one").encoder

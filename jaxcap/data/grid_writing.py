@@ -22,7 +22,10 @@ def round_grid(grid: Float[np.ndarray, "N L C"]) -> Float[np.ndarray, "N L C"]:
         ValueError: a value is NaN or infinite.
     """
     if not np.isfinite(grid).all():
-        raise ValueError("its grid holds values that are NaN or infinite")
+        raise ValueError(
+            "the encoder gives a grid of values that are NaN or infinite; take the picture out, or "
+            "use other weights"
+        )
     return np.clip(grid, -_LARGEST, _LARGEST).astype(np.float16)
 
 

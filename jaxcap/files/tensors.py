@@ -149,8 +149,11 @@ def _open(path: Path) -> Iterator[_Tensors]:
             yield _Tensors(set(file.files), get, lambda name: get(name).shape)
     else:
         with safe_open(path, framework="numpy") as file:
-            shape = lambda name: tuple(file.get_slice(name).get_shape())  # noqa: E731
-            yield _Tensors(set(file.keys()), file.get_tensor, shape)
+            yield _Tensors(
+                set(file.keys()),
+                file.get_tensor,
+                lambda name: tuple(file.get_slice(name).get_shape()),
+            )
 
 
 def _check_sizes(file: zipfile.ZipFile) -> None:

@@ -63,7 +63,7 @@ class Hyper(NamedTuple):
     @property
     def of_updates(self) -> "Hyper":
         """Those that the optimiser takes."""
-        return Hyper(*self[:4])
+        return Hyper(self.learning_rate, self.lr_decay, self.clip_norm, self.weight_decay)
 
 
 @jax.tree_util.register_static

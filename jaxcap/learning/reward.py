@@ -181,9 +181,9 @@ def draw_images(
         num: images in a minibatch, N.
         count: number of minibatches, S.
     """
-    key, lengths = jax.random.fold_in(key, 0), data.captions[:, 0]
-    rows = draw_rows(key, lengths, num, jnp.asarray(first, jnp.int32), count, "replacement")
-    return data.image_idxs[rows]
+    key, image_idxs = jax.random.fold_in(key, 0), data.image_idxs
+    rows = draw_rows(key, image_idxs, num, jnp.asarray(first, jnp.int32), count, "replacement")
+    return image_idxs[rows]
 
 
 @jax.jit

@@ -20,7 +20,6 @@ from jax import lax
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
-from scipy.special import lambertw
 
 from jaxcap.data.batches import Batch
 from jaxcap.decoding.sampling import Sampling, draw, word_weights
@@ -52,6 +51,9 @@ def sampling_schedule(
     elif kind == "exponential":
         schedule = Partial(_exponential, num_steps, rate)
     else:
+        # Every other start would wait some tenths of a second for it.
+        from scipy.special import lambertw
+
         # exp(n / k) / k = s / (1 - s), which Lambert's W solves for n / k.
         turn = float(lambertw(num_steps * rate / (1 - rate)).real)
         schedule = Partial(_inverse_sigmoid, num_steps, num_steps / turn if turn else math.inf)

@@ -30,10 +30,9 @@ from jaxtyping import Array, Float
 
 from jaxcap.files import AnyPath
 from jaxcap.files.tensors import read_shapes, read_tensors
-from jaxcap.vision.eye import Encoded, Weights, Widths
+from jaxcap.vision.eye import Encoded, Params, Weights, Widths
 from jaxcap.vision.preprocessing import Preprocessing
 
-Params = Mapping[str, Float[Array, "..."]]
 Shapes = Mapping[str, tuple[int, ...]]
 
 PREPROCESSING = Preprocessing(

@@ -25,10 +25,8 @@ from jaxtyping import Array, Float
 from jaxcap.files import AnyPath
 from jaxcap.files.tensors import read_shapes, read_tensors
 from jaxcap.vision import vgg16
-from jaxcap.vision.eye import Encoded, Weights, Widths
+from jaxcap.vision.eye import Encoded, Params, Weights, Widths
 from jaxcap.vision.preprocessing import Preprocessing
-
-Params = Mapping[str, Float[Array, "..."]]
 
 RESNET50 = (3, 4, 6, 3)
 RESNET101 = (3, 4, 23, 3)

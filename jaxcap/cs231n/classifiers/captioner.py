@@ -44,7 +44,11 @@ class Captioner:
         if cell_type not in CELLS:
             raise ValueError(f"`cell_type` must be one of {', '.join(CELLS)}, got {cell_type}")
         self.config = CaptionerConfig(
-            *(len(word_to_idx), input_dim, wordvec_dim, hidden_dim, cell_type),
+            len(word_to_idx),
+            input_dim,
+            wordvec_dim,
+            hidden_dim,
+            cell_type,
             attention=attention,
             grid_dim=grid_dim,
         )
