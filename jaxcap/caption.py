@@ -67,8 +67,12 @@ def main(names: list[str]) -> int:
         sys.stdout.reconfigure(errors="surrogateescape")
     grid, results = command.writable_path(GRID.value), command.writable_path(RESULTS.value)
     maps = command.writable_path(ATTENTION.value)
-    if maps:
-        import jaxcap.plots  # noqa: F401  Fails early without Matplotlib.
+    for figure in filter(None, (grid, maps)):
+        from jaxcap.plots.figures import format_of  # Fails early without Matplotlib.
+
+        format_of(figure)
+    if grid and grid == maps:
+        raise ValueError(f"{grid}: is the file of both --grid and --attention; give two")
     listed = {}
     if IMAGE_LIST.value is not None:
         listed = _find_listed(names)

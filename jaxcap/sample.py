@@ -38,7 +38,9 @@ def main() -> None:
 
     output, grid = command.writable_path(OUTPUT.value), command.writable_path(GRID.value)
     if grid:
-        import jaxcap.plots  # noqa: F401  Fails early without Matplotlib.
+        from jaxcap.plots.figures import format_of  # Fails early without Matplotlib.
+
+        format_of(grid)
     captioner = load_captioner(CHECKPOINT.value, best=BEST.value)
     decoding = read_decoding(captioner.vocabulary)
     data = captioner.load_data(SPLIT.value, DATA_DIR.value, DATASET.value)

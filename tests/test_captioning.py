@@ -384,6 +384,9 @@ export --checkpoint={new} --output={new}/small | holds no readable checkpoint
 evaluate                                       | Exactly one of .checkpoint, results.
 evaluate {one} --results=x                     | Exactly one of .checkpoint, results.
 caption {one}                                  | give at least one photo
+caption {new} --attention={new}                | {new}: is a folder; name a file in it
+caption {new} --attention=maps.xyz             | maps.xyz: no figure is written as .xyz; give
+caption {new} --attention=a.png --grid=a.png   | a.png: is the file of both --grid and --attention
 """
 
 

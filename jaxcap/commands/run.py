@@ -110,10 +110,13 @@ def writable_path(text: str | None) -> Path | None:
 
     Raises:
         FileNotFoundError: the folder of the file is missing.
+        IsADirectoryError: it is a folder itself.
     """
     if not text:
         return None
     path = Path(text).expanduser()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder; name a file in it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}; create it")
     return path

@@ -6,6 +6,7 @@ row, its value, the expected values and the remedy.
 
 from collections.abc import Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Shaped
@@ -123,8 +124,11 @@ def check_grid(image: Image, where: str) -> None:
         raise ValueError(f"{where}.grid has shape {grid.shape}, expected ({num}, L, C), none empty")
     if not jnp.issubdtype(grid.dtype, jnp.floating):
         raise ValueError(f"{where}.grid has type {grid.dtype}, expected floats")
-    if not np.isfinite(np.asarray(grid)).all():
-        raise ValueError(f"{where}.grid holds values that are NaN or infinite")
+    with np.errstate(over="ignore"):
+        # A double may be infinite as the float32 that it becomes.
+        kept = np.asarray(grid).astype(jax.dtypes.canonicalize_dtype(grid.dtype), copy=False)
+    if not np.isfinite(kept).all():
+        raise ValueError(f"{where}.grid holds values that are NaN or infinite as {kept.dtype}")
     if mask is not None and (mask.shape != grid.shape[:2] or mask.dtype != bool):
         raise ValueError(
             f"{where}.grid_mask has shape {mask.shape} and type {mask.dtype}, expected "
@@ -133,6 +137,17 @@ def check_grid(image: Image, where: str) -> None:
     if mask is not None and not np.asarray(mask).any(1).all():
         row = int(np.argmin(np.asarray(mask).any(1)))
         raise ValueError(f"{where}.grid_mask row {row} has no place, expected one at least")
+
+
+def check_grid_widths(grids: Mapping[str, Float[Array, "_ L C"] | None]) -> None:
+    """Check that the grids of all splits have one length C of vectors, or that there are none."""
+    widths = {where: None if grid is None else grid.shape[2] for where, grid in grids.items()}
+    if len(set(widths.values())) > 1:
+        found = " and ".join(
+            f"{where} has {'no grid' if width is None else f'a grid of width {width}'}"
+            for where, width in widths.items()
+        )
+        raise ValueError(f"{found}, expected grids of one width, or none at all")
 
 
 def check_arrays(

@@ -10,7 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxcap.data.checks import AnyArray, check_arrays, check_grid, check_widths
+from jaxcap.data.checks import (
+    AnyArray,
+    check_arrays,
+    check_grid,
+    check_grid_widths,
+    check_widths,
+)
 from jaxcap.data.grids import Grids
 from jaxcap.data.identity import ARRAYS, Counts, DataIdentity, DataSource
 from jaxcap.data.image import Image
@@ -183,6 +189,7 @@ class Dataset:
             splits[split] = Split(captions, image_idxs, images, np.empty(0, "S1"))
         for i, field in ((0, "captions"), (2, "features")):
             check_widths({names[s][i]: getattr(found, field).shape for s, found in splits.items()})
+        check_grid_widths({names[s][2]: found.images.grid for s, found in splits.items()})
         train = splits["train"]
         return cls(
             name=name,

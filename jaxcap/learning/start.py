@@ -54,10 +54,14 @@ def initial_params(start: Start, info: RunInfo) -> Params | None:
     ours, theirs = info.model.parameter_shapes(), loaded.info.model.parameter_shapes()
     for name in theirs | ours:
         if ours.get(name) != theirs.get(name):
+            had, needed = (
+                f"{name} of shape {shapes[name]}" if name in shapes else f"no {name}"
+                for shapes in (theirs, ours)
+            )
             raise ValueError(
-                f"{init_from}: has {name} of shape {theirs.get(name)}, this run needs "
-                f"{ours.get(name)}: give the same `cell`, `init_cell`, `feed_features`, "
-                "`attention`, `hidden_dim`, `wordvec_dim` and features"
+                f"{init_from}: has {had}, this run needs {needed}: give the same `cell`, "
+                "`init_cell`, `feed_features`, `attention`, `hidden_dim`, `wordvec_dim`, features "
+                "and grids"
             )
     return loaded.params
 

@@ -22,6 +22,7 @@ from jaxcap.data.dataset import (
     choose_images,
     references_of,
 )
+from jaxcap.data.image import Image
 from jaxcap.data.seeds import split_seed
 from jaxcap.data.sharded import read_features
 from jaxcap.datasets import Placement, load_data
@@ -227,6 +228,24 @@ BAD = [
 def test_bad_arrays_are_refused_by_the_arguments_name(field, value, message):
     with pytest.raises(ValueError, match=re.escape(f"`{field}` {message}")):
         Dataset.from_arrays(*given(**{field: value}), VOCABULARY, val=tuple(given("val")))
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "message"),
+    [
+        (np.ones((10, 4, 3)), None, "`features` has a grid of width 3 and `val[2]` has no grid"),
+        (np.ones((10, 4, 3)), np.ones((10, 4, 5)), "and `val[2]` has a grid of width 5, expected"),
+        (np.full((10, 4, 3), 1e300), np.ones((10, 4, 3)), "`features`.grid holds values that are"),
+    ],
+)
+def test_grids_of_arrays_are_finite_in_float32_and_of_one_width(train, val, message):
+    images = {
+        split: Image(ARRAYS[split].features, grid)
+        for split, grid in (("train", train), ("val", val))
+    }
+    given_val = tuple(given("val", features=images["val"]))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Dataset.from_arrays(*given(features=images["train"]), VOCABULARY, val=given_val)
 
 
 def test_what_could_not_be_loaded_is_not_written(tmp_path):

@@ -190,9 +190,12 @@ def test_init_from_takes_parameters_and_nothing_else(tiny, info, first, tmp_path
         assert run.iteration == 0
         assert_same(run.params, params)
     for model, message in (
-        ({"init_cell": True}, r"W_cell of shape None, this run needs .*`init_cell`"),
-        ({"attention": "soft", "grid_dim": 5}, r"W_grid of shape None, .*`attention`"),
-        ({"hidden_dim": 32}, r"W_proj of shape \(6, 16\), this run needs \(6, 32\)"),
+        ({"init_cell": True}, r"has no W_cell, this run needs W_cell of shape .*`init_cell`"),
+        ({"attention": "soft", "grid_dim": 5}, r"has no W_grid, .*`attention`"),
+        (
+            {"hidden_dim": 32},
+            r"W_proj of shape \(6, 16\), this run needs W_proj of shape \(6, 32\)",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             train(tmp_path / "third", changed(info, model=model), tiny, init_from=first)
