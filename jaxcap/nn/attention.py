@@ -111,8 +111,8 @@ def look(
     the time of a decoder.
     """
     if image is None:
-        alpha = map_of(query, w_score, memory)
-        return Context(mean_of(alpha, memory.values), alpha)
+        alpha = _shares(places.scores(query, w_score, memory.keys), memory.mask)
+        return Context(jnp.einsum("nl,nlc->nc", alpha, memory.values), alpha)
 
     def each(query: Float[Array, " A"], image: Int[Array, ""]) -> Context:
         keys, values, mask = memory.at(image)
@@ -122,20 +122,50 @@ def look(
     return places.in_cache(each, memory.keys[0].size, query, image)
 
 
-def map_of(
-    query: Float[Array, "N A"], w_score: Float[Array, " A"], memory: Memory
-) -> Float[Array, "N L"]:
-    """Compute the share of each place, of sum 1, by additive scores."""
-    return _shares(places.scores(query, w_score, memory.keys), memory.mask)
-
-
 def _shares(scores: Float[Array, "*N L"], mask: Bool[Array, "*N L"] | None) -> Float[Array, "*N L"]:
     return jax.nn.softmax(scores if mask is None else jnp.where(mask, scores, -jnp.inf), axis=-1)
 
 
-def mean_of(alpha: Float[Array, "N L"], values: Float[Array, "N L C"]) -> Float[Array, "N C"]:
-    """Compute the mean of the values by a map."""
-    return jnp.einsum("nl,nlc->nc", alpha, values)
+class LookGradient(NamedTuple):
+    """What pulling back one `look` gives, and what that of the memory needs of it."""
+
+    dscores: Float[Array, "N L"]
+    dquery: Float[Array, "N A"]
+    dw_score: Float[Array, " A"]
+
+
+def pull_back_look(
+    dz: Float[Array, "N C"],
+    dseen: Float[Array, "N L"],
+    query: Float[Array, "N A"],
+    alpha: Float[Array, "N L"],
+    w_score: Float[Array, " A"],
+    memory: Memory,
+) -> LookGradient:
+    """Pull back `look`, but for the memory: see `memory_gradient`.
+
+    Args:
+        dz: gradient of the mean.
+        dseen: gradient of the map, besides by the mean.
+        query, w_score, memory: as `look` took them.
+        alpha: the map that it gave.
+    """
+    dalpha = jnp.einsum("nc,nlc->nl", dz, memory.values) + dseen
+    dscores = alpha * (dalpha - (alpha * dalpha).sum(1, keepdims=True))
+    return LookGradient(dscores, *places.pulled_back(dscores, query, w_score, memory.keys))
+
+
+def memory_gradient(
+    dscores: Float[Array, "T N L"],
+    dz: Float[Array, "T N C"],
+    queries: Float[Array, "T N A"],
+    alpha: Float[Array, "T N L"],
+    w_score: Float[Array, " A"],
+    keys: Float[Array, "N L A"],
+) -> Memory:
+    """Compute the gradient of the memory from those of the scores and means of all steps."""
+    dkeys = places.keys_gradient(dscores, queries, w_score, keys)
+    return Memory(dkeys, jnp.einsum("tnl,tnc->nlc", alpha, dz))
 
 
 class Attended(NamedTuple):
@@ -231,8 +261,7 @@ def _scan_attending_fwd(cell, weights, carry, xWx, memory, counts):
         (before, seen), (xWx, count) = state, inputs
         hWh, query, opening = jnp.split(times_joined(before.h), (G, G + A), axis=1)
         gate = jax.nn.sigmoid(opening + attention.b_gate[None])
-        alpha = map_of(query, attention.w_score, memory)
-        context = mean_of(alpha, memory.values)
+        context, alpha = look(query, attention.w_score, memory)
         after, of_cell = update(xWx + hWh + times_context(gate * context), before)
         saved = _Saved(of_cell, query, alpha, context, gate)
         return (after, seen + counted(alpha, count)), (after, saved)
@@ -249,7 +278,6 @@ def _scan_attending_bwd(cell, residuals, cotangents):
     times_joinedT = multiplier(_joined(weights), transposed=True)
     times_contextT = multiplier(attention.W_context, transposed=True)
     A = attention.W_query.shape[1]
-    keys, values = memory.keys, memory.values
 
     def backward(state, inputs):
         (dcarry, dscore), (dh, saved, before, after, count) = state, inputs
@@ -257,10 +285,9 @@ def _scan_attending_bwd(cell, residuals, cotangents):
         dz = times_contextT(da)
         dcontext = saved.gate * dz
         opening = (dz * saved.context).sum(1, keepdims=True) * saved.gate * (1 - saved.gate)
-        dalpha = jnp.einsum("nc,nlc->nl", dcontext, values) + counted(dseen, count)
-        mean = (saved.alpha * dalpha).sum(1, keepdims=True)
-        dscores = saved.alpha * (dalpha - mean)
-        dquery, dw_score = places.pulled_back(dscores, saved.query, attention.w_score, keys)
+        dscores, dquery, dw_score = pull_back_look(
+            dcontext, counted(dseen, count), saved.query, saved.alpha, attention.w_score, memory
+        )
         dh_of = jnp.concatenate([da, dquery, opening], axis=1)
         dbefore = dbefore._replace(h=dbefore.h + times_joinedT(dh_of))
         return (dbefore, dscore + dw_score), (dh_of, dcontext, dscores)
@@ -272,8 +299,9 @@ def _scan_attending_bwd(cell, residuals, cotangents):
         (dout, saved, before, states, counts),
         reverse=True,
     )
-    dkeys = places.keys_gradient(dscores, saved.query, attention.w_score, keys)
-    dvalues = jnp.einsum("tnl,tnc->nlc", saved.alpha, dcontext)
+    dmemory = memory_gradient(
+        dscores, dcontext, saved.query, saved.alpha, attention.w_score, memory.keys
+    )
     G = weights.Wh.shape[1]
     da = dh_of[..., :G]
     drows = rows(dh_of)
@@ -283,7 +311,7 @@ def _scan_attending_bwd(cell, residuals, cotangents):
     dparams = AttentionParams(
         dquery, dscore, dgate, drows[:, G + A :].sum(0), product(z.T, drows[:, :G])
     )
-    return AttendingWeights(dWh, dparams), dcarry, da, Memory(dkeys, dvalues, None), None
+    return AttendingWeights(dWh, dparams), dcarry, da, dmemory, None
 
 
 scan_attending.defvjp(_scan_attending_fwd, _scan_attending_bwd)

@@ -33,8 +33,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcap.nn import places
-from jaxcap.nn.attention import Attended, Memory, counted, look, map_of, mean_of
+from jaxcap.nn.attention import (
+    Attended,
+    Memory,
+    counted,
+    look,
+    memory_gradient,
+    pull_back_look,
+)
 from jaxcap.nn.cells import Cell
 from jaxcap.nn.products import multiplier, product
 from jaxcap.nn.scan import previous, rows
@@ -166,8 +172,7 @@ def _scan_top_down_fwd(cell, weights, carry, xWx, memory, counts):
         a1 = xWx + above + times_Wh(before.attention.h)
         attention, saved_attention = update(a1, before.attention)
         hWx2, query = jnp.split(times_attention(attention.h), (G,), axis=1)
-        alpha = map_of(query, weights.w_score, memory)
-        z = mean_of(alpha, memory.values)
+        z, alpha = look(query, weights.w_score, memory)
         a2 = times_context(z) + hWx2 + hWh2 + weights.b2[None]
         language, saved_language = update(a2, before.language)
         after = TopDownCarry(attention, language)
@@ -189,16 +194,15 @@ def _scan_top_down_bwd(cell, residuals, cotangents):
     times_contextT = multiplier(weights.W_context, transposed=True)
     times_languageT = multiplier(of_language, transposed=True)
     times_attentionT = multiplier(of_attention, transposed=True)
-    keys, values = memory.keys, memory.values
 
     def backward(state, inputs):
         (dcarry, dscore), (dh, saved, before, after, count) = state, inputs
         dlanguage = dcarry.language._replace(h=dcarry.language.h + dh)
         da2, dlanguage = pull_back(saved.language, before.language, after.language, dlanguage)
         dz = times_contextT(da2)
-        dalpha = jnp.einsum("nc,nlc->nl", dz, values) + counted(dseen, count)
-        dscores = saved.alpha * (dalpha - (saved.alpha * dalpha).sum(1, keepdims=True))
-        dquery, dw_score = places.pulled_back(dscores, saved.query, weights.w_score, keys)
+        dscores, dquery, dw_score = pull_back_look(
+            dz, counted(dseen, count), saved.query, saved.alpha, weights.w_score, memory
+        )
         dh1 = times_attentionT(jnp.concatenate([da2, dquery], axis=1))
         dattention = dcarry.attention._replace(h=dcarry.attention.h + dh1)
         da1, dattention = pull_back(saved.attention, before.attention, after.attention, dattention)
@@ -215,8 +219,7 @@ def _scan_top_down_bwd(cell, residuals, cotangents):
         (dout, saved, before, states, counts),
         reverse=True,
     )
-    dkeys = places.keys_gradient(dscores, saved.query, weights.w_score, keys)
-    dvalues = jnp.einsum("tnl,tnc->nlc", saved.alpha, dz)
+    dmemory = memory_gradient(dscores, dz, saved.query, saved.alpha, weights.w_score, memory.keys)
     drows = rows(da)
     da1, da2 = drows[:, :G], drows[:, G : 2 * G]
     dof_language = product(rows(before.language.h).T, drows[:, : 2 * G])
@@ -231,7 +234,7 @@ def _scan_top_down_bwd(cell, residuals, cotangents):
         Wh2=dof_language[:, G:],
         b2=da2.sum(0),
     )
-    return dweights, dcarry, da[..., :G], Memory(dkeys, dvalues, None), None
+    return dweights, dcarry, da[..., :G], dmemory, None
 
 
 scan_top_down.defvjp(_scan_top_down_fwd, _scan_top_down_bwd)
