@@ -5,7 +5,7 @@ small files, and `write_features` for the features of a split, chunk by chunk. `
 describes the files.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,19 +169,48 @@ def write_features(
     Raises:
         ValueError: a feature is not finite, or the chunks together do not have that shape.
     """
-    row = 0
-    with h5py.File(path, "w") as file:
-        dataset = file.create_dataset("features", shape, np.float32, track_times=False)
+
+    def finite() -> Iterator[Float[np.ndarray, "n D"]]:
+        row = 0
         for chunk in chunks:
             check_finite(chunk, f"{path}: features", row)
-            if row + len(chunk) > shape[0] or chunk.shape[1] != shape[1]:
-                raise ValueError(
-                    f"{path}: got rows {chunk.shape} at row {row}, expected {shape} in all"
-                )
-            dataset[row : row + len(chunk)] = chunk
+            yield chunk
             row += len(chunk)
+
+    write_rows(path, "features", shape, finite(), dtype=np.float32)
+
+
+def write_rows(
+    path: AnyPath,
+    name: str,
+    shape: tuple[int, ...],
+    parts: Iterable[Float[np.ndarray, "_ ..."]],
+    **layout: Any,
+) -> None:
+    """Write a file with one dataset, some rows at a time; equal rows give equal bytes.
+
+    Args:
+        path: the file; replaced if it exists.
+        name: name of the dataset.
+        shape: shape of all rows together.
+        parts: the rows in order, any number at a time.
+        **layout: `dtype` and, if rows are stored in chunks, `chunks`, as h5py takes them.
+
+    Raises:
+        ValueError: the parts together do not have that shape.
+    """
+    row = 0
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset(name, shape, track_times=False, **layout)
+        for part in parts:
+            if row + len(part) > shape[0] or part.shape[1:] != shape[1:]:
+                raise ValueError(
+                    f"{path}: got rows {part.shape} at row {row}, expected {shape} in all"
+                )
+            dataset[row : row + len(part)] = part
+            row += len(part)
     if row != shape[0]:
-        raise ValueError(f"{path}: got {row} rows of features, expected {shape[0]}")
+        raise ValueError(f"{path}: got {row} rows of {name}, expected {shape[0]}")
 
 
 def _check_splits(splits: Mapping[str, Any], name: str) -> None:

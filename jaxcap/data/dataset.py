@@ -59,9 +59,9 @@ class Split:
     def image(self, rows: Int[np.ndarray, " N"]) -> Image:
         """Take the images `rows`, with their grids from memory or from the file."""
         image = self.images.at(rows)
-        return (
-            image if self.grids is None else image._replace(grid=jnp.asarray(self.grids.read(rows)))
-        )
+        if self.grids is None:
+            return image
+        return image._replace(grid=jnp.asarray(self.grids.read(rows)))
 
     @property
     def features(self) -> Float[Array, "K D"]:

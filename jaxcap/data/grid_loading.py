@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from jaxcap.data.coco_writing import DATASET_FILE, grid_file
 from jaxcap.data.dataset import SPLITS, Dataset
 from jaxcap.data.grids import Grids
 from jaxcap.data.sharded import read_sharded
-from jaxcap.files.hdf5 import find_dataset, open_hdf5, read_floats
+from jaxcap.files.hdf5 import read_floats
 from jaxcap.files.json import read_json
 from jaxcap.files.text import quote
 
@@ -97,13 +98,8 @@ def _check(data: Dataset, files: Mapping[str, Grids]) -> Mapping[str, Any]:
 
 def _read(grids: Grids, sharding: NamedSharding | None) -> Float[Array, "K L C"]:
     """Read all grids onto the default device, or this process's rows onto several."""
-    with open_hdf5(grids.path) as file:
-        dataset = find_dataset(file, "grid", ndim=3, kind="floats")
-        dtype = min(grids.dtype, np.dtype(np.float32), key=lambda dtype: dtype.itemsize)
-
-        def read(first: int, last: int) -> Float[np.ndarray, "n L C"]:
-            return read_floats(dataset, first, last, dtype=dtype)
-
-        if sharding is not None:
-            return read_sharded(grids.shape, dtype, sharding, read)
-        return jax.device_put(read(0, len(dataset)), may_alias=True)
+    dtype = min(grids.dtype, np.dtype(np.float32), key=lambda dtype: dtype.itemsize)
+    read = partial(read_floats, grids.dataset, dtype=dtype)
+    if sharding is not None:
+        return read_sharded(grids.shape, dtype, sharding, read)
+    return jax.device_put(read(), may_alias=True)

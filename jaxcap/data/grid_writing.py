@@ -5,10 +5,10 @@
 
 from collections.abc import Iterable
 
-import h5py
 import numpy as np
 from jaxtyping import Float
 
+from jaxcap.data.coco_writing import write_rows
 from jaxcap.data.projection import Projection
 from jaxcap.files import AnyPath
 
@@ -56,17 +56,4 @@ def write_grids(
     Raises:
         ValueError: the chunks together do not have that shape.
     """
-    row = 0
-    with h5py.File(path, "w") as file:
-        dataset = file.create_dataset(
-            "grid", shape, np.float16, chunks=(1, *shape[1:]), track_times=False
-        )
-        for chunk in chunks:
-            if row + len(chunk) > shape[0] or chunk.shape[1:] != shape[1:]:
-                raise ValueError(
-                    f"{path}: got grids {chunk.shape} at row {row}, expected {shape} in all"
-                )
-            dataset[row : row + len(chunk)] = chunk
-            row += len(chunk)
-    if row != shape[0]:
-        raise ValueError(f"{path}: got {row} grids, expected {shape[0]}")
+    write_rows(path, "grid", shape, chunks, dtype=np.float16, chunks=(1, *shape[1:]))

@@ -4,10 +4,10 @@
 read.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-import h5py
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
@@ -21,6 +21,9 @@ class Grids:
     Args:
         path: the file.
 
+    Attributes:
+        dataset: the grids in the open file.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it holds no grids.
@@ -31,13 +34,13 @@ class Grids:
 
     def __init__(self, path: AnyPath):
         self.path = Path(path)
-        with open_hdf5(path) as file:
-            find_dataset(file, self._NAME, ndim=self._NDIM, kind=self._KIND)
-        # Open for as long as it is read, without HDF5's cache of chunks.
-        self._file = h5py.File(path, "r", locking="best-effort", rdcc_nbytes=0)
-        self._dataset = find_dataset(self._file, self._NAME, ndim=self._NDIM, kind=self._KIND)
-        self.shape: tuple[int, ...] = self._dataset.shape
-        self.dtype: np.dtype = self._dataset.dtype
+        with ExitStack() as stack:
+            # Without HDF5's cache of chunks, each of which is read once.
+            file = stack.enter_context(open_hdf5(path, rdcc_nbytes=0))
+            self.dataset = find_dataset(file, self._NAME, ndim=self._NDIM, kind=self._KIND)
+            self._held = stack.pop_all()
+        self.shape: tuple[int, ...] = self.dataset.shape
+        self.dtype: np.dtype = self.dataset.dtype
 
     @property
     def nbytes(self) -> int:
@@ -58,7 +61,7 @@ class Grids:
                 if last is not None and rows[last] == rows[own]:
                     grids[own] = grids[last]
                 else:
-                    self._dataset.read_direct(grids, np.s_[rows[own]], np.s_[own])
+                    self.dataset.read_direct(grids, np.s_[rows[own]], np.s_[own])
         self._check(grids, rows)
         return grids
 
@@ -72,7 +75,7 @@ class Grids:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._held.close()
 
     def __enter__(self) -> "Grids":
         return self

@@ -45,8 +45,8 @@ _XLA_ALIGNMENT = 64
 
 
 @contextmanager
-def open_hdf5(path: AnyPath) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading.
+def open_hdf5(path: AnyPath, *, rdcc_nbytes: int | None = None) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading; `rdcc_nbytes` are those of HDF5's cache of chunks.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -67,7 +67,7 @@ def open_hdf5(path: AnyPath) -> Iterator[h5py.File]:
             found = f"begins with {head[:16]!r}"
         raise ValueError(f"{path}: not an HDF5 file: it {found}; {remedy}")
     with naming(str(path)):
-        file = h5py.File(path, "r", locking="best-effort")
+        file = h5py.File(path, "r", locking="best-effort", rdcc_nbytes=rdcc_nbytes)
     with file:
         yield file
 

@@ -161,13 +161,14 @@ def _rounded(
 ) -> np.ndarray | None:
     if grids is None:
         return None
-    for row, grid in zip(rows, grids, strict=True):
-        if not np.isfinite(grid).all():
-            raise ValueError(
-                f"{paths[row]}: the encoder gives it a grid of values that are NaN or infinite; "
-                "take the picture out, or use other weights"
-            )
-    return round_grid(grids)
+    try:
+        return round_grid(grids)
+    except ValueError:
+        row = rows[int(np.argmin(np.isfinite(grids).all((1, 2))))]
+        raise ValueError(
+            f"{paths[row]}: the encoder gives it a grid of values that are NaN or infinite; "
+            "take the picture out, or use other weights"
+        ) from None
 
 
 def _check(unreadable: dict[int, str], store: FeatureStore, strict: bool) -> None:
